@@ -1,0 +1,33 @@
+# A fresh machine needs two commands: make demo, make test.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+NATIVE := $(shell find ase_mlsample/_core -name '*.cpp' -o -name '*.hpp' 2>/dev/null)
+
+.PHONY: demo test slow bench lint clean
+
+$(VENV)/.installed: pyproject.toml constraints.txt CMakeLists.txt $(NATIVE)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing ase-mlsample and what it needs into $(VENV) (about two minutes the first time)"
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	@$(PIP) -e '.[test,lint,peers]'
+	@touch $@
+
+demo: $(VENV)/.installed   ## learn a silicon potential from nothing, by active learning
+	$(BIN)/mlsample run examples/silicon.yaml
+
+test: $(VENV)/.tested      ## the test suite, under ten minutes on two cores
+	$(BIN)/python -m pytest -q
+
+slow: $(VENV)/.tested      ## heavy physics
+	$(BIN)/python -m pytest -q -m slow
+
+lint: $(VENV)/.tested      ## style and types
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache

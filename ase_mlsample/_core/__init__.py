@@ -1,0 +1,9 @@
+"""The compiled inner loops; everything here is private to the package."""
+
+try:
+    from ase_mlsample._core._native import *  # noqa: F403
+except ImportError as error:
+    raise ImportError(
+        f"the compiled core of ase_mlsample cannot be loaded ({error}); "
+        "build it with `pip install -e .` in the source folder"
+    ) from error

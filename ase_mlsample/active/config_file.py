@@ -1,0 +1,252 @@
+"""A configuration from a YAML 1.2 file: read, overridden, validated, tried out."""
+
+from __future__ import annotations
+
+import difflib
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, get_args
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from ase_mlsample.active.config import CommitteeSettings, RunConfig, SamplerSettings
+from ase_mlsample.active.factories import as_arguments, build, build_sampler
+
+_EXPECTED = (ValueError, TypeError, KeyError, RuntimeError, OSError, NotImplementedError)
+
+__all__ = ["check_config", "differences", "dump_config", "parse_config", "read_config"]
+
+
+def read_config(path: Path | str, *, overrides: Iterable[str] = ()) -> RunConfig:
+    """Read, validate and try out a configuration file.
+
+    Parameters
+    ----------
+    path : YAML 1.2 file. Paths of input files in it are relative to its folder.
+    overrides : ``"section.key=value"``, the value in YAML; items of lists are counted from 0.
+
+    Raises
+    ------
+    FileNotFoundError
+        No such file.
+    ValueError
+        Anything in it that could not work: the message names the key, for an unknown one also the nearest.
+    """
+    path = Path(path)
+    values = _load(path.read_text(), str(path))
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} does not hold a mapping of sections but {type(values).__name__}")
+    for override in overrides:
+        _override(values, override)
+    config = parse_config(values, source=str(path), folder=path.parent)
+    check_config(config)
+    return config
+
+
+def parse_config(values: Mapping[str, Any], *, source: str, folder: Path | None = None) -> RunConfig:
+    """Validate plain values without trying them out; every problem is listed.
+
+    Raises
+    ------
+    ValueError
+        With one line a problem.
+    """
+    try:
+        config = RunConfig.model_validate(dict(values))
+    except ValidationError as error:
+        problems = error.errors()
+        inner = {problem["loc"][:-1] for problem in problems}
+        lines = [
+            _explain(item) for item in problems if item["type"] != "too_short" or item["loc"] not in inner
+        ]
+        raise ValueError(f"{source}: " + "; ".join(dict.fromkeys(lines))) from None
+    if config.testset is not None and folder is not None:
+        config = config.model_copy(update={"testset": (folder / config.testset).resolve()})
+    return config
+
+
+def check_config(config: RunConfig) -> None:
+    """Try out what can only be known by making it: factories, samplers, dynamics, the held-out set.
+
+    Raises
+    ------
+    ValueError
+        Naming the section and what is wrong with it.
+    """
+    with _Section("reference"):
+        calculator = build(config.reference.factory, config.reference.kwargs)
+        _check_elements(calculator, config.elements)
+    if isinstance(config.model, CommitteeSettings):
+        for number, arguments in enumerate(config.model.members):
+            with _Section(f"model.members.{number}"):
+                build(config.model.factory, arguments)
+    else:
+        with _Section("model.aev"):
+            config.model.aev.parameters(config.elements)
+    samplers: list[tuple[str, SamplerSettings]] = [
+        *((f"initial.{number}", settings) for number, settings in enumerate(config.initial)),
+        *((f"explore.start.{number}", settings) for number, settings in enumerate(config.explore.start)),
+    ]
+    for name, settings in samplers:
+        with _Section(name):
+            _check_sampler(settings, config.elements)
+    with _Section("explore.dynamics"):
+        _check_dynamics(config.explore.dynamics)
+    if config.testset is not None:
+        with _Section("testset"):
+            _check_testset(config.testset)
+
+
+def dump_config(config: RunConfig) -> str:
+    """The configuration as YAML text that `read_config` reads again."""
+    stream = io.StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = None
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.dump(config.to_dict(), stream)
+    return stream.getvalue()
+
+
+def differences(old: Any, new: Any, *, path: str = "") -> list[str]:
+    """Keys whose values differ between two plain configurations, with both values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [*old, *(key for key in new if key not in old)]
+        return [
+            line
+            for key in keys
+            for line in differences(old.get(key), new.get(key), path=f"{path}.{key}" if path else str(key))
+        ]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [
+            line
+            for number, (a, b) in enumerate(zip(old, new, strict=True))
+            for line in differences(a, b, path=f"{path}.{number}")
+        ]
+    return [] if old == new else [f"{path}: {old!r} before, {new!r} now"]
+
+
+class _Section:
+    """Errors inside name the section that they are about."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, _EXPECTED):
+            message = error.args[0] if isinstance(error, KeyError) and error.args else error
+            raise ValueError(f"{self.name}: {message}") from error
+
+
+def _check_elements(calculator: Any, elements: Sequence[str]) -> None:
+    known = getattr(calculator, "symbols", None) or getattr(calculator, "elements", None)
+    if isinstance(known, tuple | list | set | frozenset):
+        missing = [symbol for symbol in elements if symbol not in known]
+        if missing:
+            raise ValueError(
+                f"{type(calculator).__name__} has no parameters for {', '.join(missing)} (it knows "
+                f"{', '.join(map(str, known))}); choose another reference or other elements"
+            )
+
+
+def _check_sampler(settings: SamplerSettings, elements: Sequence[str]) -> None:
+    transforms = [(item.transform, item.arguments) for item in settings.transforms]
+    sampler = build_sampler(settings.sampler, settings.arguments, transforms)
+    for atoms in sampler.sample(1, np.random.default_rng(0)):
+        foreign = sorted(set(atoms.get_chemical_symbols()) - set(elements))
+        if foreign:
+            raise ValueError(f"makes structures with {', '.join(foreign)}, but elements are {list(elements)}")
+
+
+def _check_dynamics(arguments: Mapping[str, Any]) -> None:
+    from ase_mlsample.dynamics import UncertaintyGate
+
+    if "gate" in arguments:
+        raise ValueError("leave out the gate: it follows from selection.lo and selection.hi")
+    gate = UncertaintyGate(1.0)
+    build("ase_mlsample.dynamics:RampedMD", {"gate": gate, **as_arguments(arguments)})
+
+
+def _check_testset(path: Path) -> None:
+    from ase.io import iread
+
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}; `mlsample testset` makes one")
+    number = -1
+    for number, atoms in enumerate(iread(path, index=":")):
+        if "REF_energy" not in atoms.info or "REF_forces" not in atoms.arrays:
+            raise ValueError(f"frame {number} of {path} lacks REF_energy or REF_forces")
+    if number < 0:
+        raise ValueError(f"{path} is empty")
+
+
+def _load(text: str, source: str) -> Any:
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise ValueError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals:
+        raise ValueError(f"--set {override}: write it as section.key=value")
+    *parents, last = path.strip().split(".")
+    place: Any = values
+    for key in parents:
+        if isinstance(place, list):
+            place = place[_item(place, key, override)]
+        elif isinstance(place, dict):
+            place = place.setdefault(key, {})
+        else:
+            raise ValueError(f"--set {override}: {key!r} lies inside a plain value")
+    value = _load(text, f"--set {override}")
+    if isinstance(place, list):
+        place[_item(place, last, override)] = value
+    elif isinstance(place, dict):
+        place[last] = value
+    else:
+        raise ValueError(f"--set {override}: {last!r} lies inside a plain value")
+
+
+def _item(place: list[Any], key: str, override: str) -> int:
+    if not key.isdigit() or int(key) >= len(place):
+        raise ValueError(f"--set {override}: {key!r} is no item of a list of {len(place)} (from 0)")
+    return int(key)
+
+
+def _explain(problem: Any) -> str:
+    location = [part for part in problem["loc"] if part not in ("ani", "committee")]
+    path = ".".join(str(part) for part in location)
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}"
+        return f"unknown key {path!r}; {hint}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{path}: {message}" if path else message
+
+
+def _known_keys(location: Sequence[Any]) -> list[str]:
+    """Keys of the section at a place, found by walking the models."""
+    section: type[BaseModel] = RunConfig
+    for part in location:
+        if isinstance(part, int):
+            continue
+        models = _models(section.model_fields[part].annotation)
+        if not models:
+            return []
+        section = models[-1] if part == "model" else models[0]
+    return list(section.model_fields)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models(argument)]

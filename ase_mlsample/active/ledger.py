@@ -1,0 +1,370 @@
+"""The ledger: one SQLite file with every structure, label, task and stage of a run.
+
+Structures are rows of an ``ase.db`` (``ase gui ledger.db`` opens it), written at proposal and again with
+their label; states live in plain tables in the same file. What is recorded is durable: it survives the death
+of the process at any moment.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.db.core import check as check_key_values
+from ase.db.row import AtomsRow
+from ase.db.sqlite import SQLite3Database
+
+from ase_mlsample.active.label import structure_hash
+
+__all__ = ["FORMAT", "LabelRow", "Ledger", "Proposal"]
+
+FORMAT = 1
+
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE proposals (structure TEXT PRIMARY KEY, row INTEGER NOT NULL, generation INTEGER NOT NULL,
+                        position INTEGER NOT NULL);
+CREATE TABLE labels (structure TEXT NOT NULL, reference TEXT NOT NULL, status TEXT NOT NULL, row INTEGER,
+                     max_force REAL, error TEXT, attempts INTEGER NOT NULL, seconds REAL NOT NULL,
+                     PRIMARY KEY (structure, reference));
+CREATE TABLE tasks (key TEXT PRIMARY KEY, kind TEXT NOT NULL, generation INTEGER NOT NULL,
+                    status TEXT NOT NULL, attempts INTEGER NOT NULL, seconds REAL NOT NULL, error TEXT,
+                    finished REAL NOT NULL);
+CREATE TABLE stages (generation INTEGER NOT NULL, name TEXT NOT NULL, summary TEXT NOT NULL,
+                     finished REAL NOT NULL, PRIMARY KEY (generation, name));
+CREATE INDEX proposals_order ON proposals (generation, position);
+CREATE INDEX tasks_kind ON tasks (kind, generation, status);
+"""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A structure to be labelled.
+
+    Attributes
+    ----------
+    structure : its hash.
+    row : id of its ase.db row.
+    generation : the one it belongs to.
+    """
+
+    structure: str
+    row: int
+    generation: int
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """What came of a label: ``status`` is "labelled", "rejected" (forces over the limit) or "failed"."""
+
+    structure: str
+    status: str
+    max_force: float | None
+    error: str | None
+    attempts: int
+    seconds: float
+
+
+class Ledger:
+    """Everything a run knows; made by `create`, opened again by `open`.
+
+    One process writes (the run that holds the directory's lock); others read at any time.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        # no lock file of ase.db's: it would outlive a killed process and block the next one for ever
+        self._db = SQLite3Database(str(self.path), create_indices=True, use_lock_file=False, serial=True)
+
+    @classmethod
+    def create(cls, path: Path | str, *, reference: str, config: Mapping[str, Any]) -> Ledger:
+        """Make a new ledger.
+
+        Parameters
+        ----------
+        path : of the file; it appears only when it is complete.
+        reference : fingerprint of the labels' reference.
+        config : the run's configuration, plain values.
+
+        Raises
+        ------
+        FileExistsError
+            There is a file already.
+        """
+        path = Path(path)
+        if path.exists():
+            raise FileExistsError(f"{path} exists already; open it with Ledger.open")
+        temporary = path.with_name(f".new-{path.name}")
+        temporary.unlink(missing_ok=True)
+        ledger = cls(temporary)
+        with ledger._write() as connection:
+            ledger._db._initialize(connection)
+            connection.executescript(_TABLES)
+            meta = {"format": FORMAT, "reference": reference, "config": config, "created": time.time()}
+            rows = [(key, json.dumps(value)) for key, value in meta.items()]
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)
+        temporary.rename(path)
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path | str) -> Ledger:
+        """Open a ledger and check that this version can read it.
+
+        Raises
+        ------
+        FileNotFoundError
+            No such file.
+        ValueError
+            It is not a ledger, or one of another format version.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no ledger at {path}; `mlsample run` makes one")
+        ledger = cls(path)
+        try:
+            found = ledger.meta("format")
+        except (sqlite3.DatabaseError, KeyError):
+            raise ValueError(
+                f"{path} is not a ledger of a run (it lacks a ledger's tables); give another directory"
+            ) from None
+        if found != FORMAT:
+            raise ValueError(
+                f"{path} has ledger format {found}; this version of ase-mlsample reads format {FORMAT}. "
+                "Go on with the version that wrote it, or start in another directory"
+            )
+        return ledger
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction over ase.db's tables and ours."""
+        with self._db as database:
+            yield database.connection
+
+    @contextmanager
+    def _read(self) -> Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=20)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def meta(self, key: str) -> Any:
+        """A fact about the whole run: "format", "reference", "config", "created"."""
+        with self._read() as connection:
+            found = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        if found is None:
+            raise KeyError(f"the ledger {self.path} holds no {key!r}")
+        return json.loads(found[0])
+
+    def set_meta(self, key: str, value: Any) -> None:
+        """Replace a fact about the whole run."""
+        with self._write() as connection:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+    # -- stages: what a generation has behind it
+
+    def finish_stage(self, generation: int, name: str, summary: Mapping[str, Any]) -> None:
+        """Record that a stage of a generation is complete, with its numbers."""
+        with self._write() as connection:
+            self._finish_stage(connection, generation, name, summary)
+
+    @staticmethod
+    def _finish_stage(
+        connection: sqlite3.Connection, generation: int, name: str, summary: Mapping[str, Any]
+    ) -> None:
+        row = (generation, name, json.dumps(summary), time.time())
+        connection.execute("INSERT OR REPLACE INTO stages VALUES (?, ?, ?, ?)", row)
+
+    def stages(self) -> dict[int, dict[str, dict[str, Any]]]:
+        """Summaries of all complete stages, by generation and name."""
+        with self._read() as connection:
+            rows = connection.execute(
+                "SELECT generation, name, summary FROM stages ORDER BY generation, finished"
+            ).fetchall()
+        found: dict[int, dict[str, dict[str, Any]]] = {}
+        for generation, name, summary in rows:
+            found.setdefault(generation, {})[name] = json.loads(summary)
+        return found
+
+    # -- structures
+
+    def propose(
+        self, generation: int, frames: Sequence[Atoms], *, stage: str, summary: Mapping[str, Any]
+    ) -> int:
+        """Record structures to be labelled and finish the stage that chose them, in one transaction.
+
+        Parameters
+        ----------
+        generation : they belong to.
+        frames : the structures in order; those in the ledger already are left out.
+        stage : name of the stage.
+        summary : its numbers; ``proposed`` is added.
+
+        Returns
+        -------
+        int
+            How many were new.
+        """
+        with self._write() as connection:
+            known = {row[0] for row in connection.execute("SELECT structure FROM proposals")}
+            new = 0
+            for position, atoms in enumerate(frames):
+                structure = structure_hash(atoms)
+                if structure in known:
+                    continue
+                known.add(structure)
+                row = self._write_row(atoms, structure, generation, "proposed")
+                connection.execute(
+                    "INSERT INTO proposals VALUES (?, ?, ?, ?)", (structure, row, generation, position)
+                )
+                new += 1
+            self._finish_stage(connection, generation, stage, {**summary, "proposed": new})
+        return new
+
+    def _write_row(
+        self, atoms: Atoms, structure: str, generation: int, status: str, row: int | None = None
+    ) -> int:
+        info = {
+            key: value for key, value in atoms.info.items() if isinstance(value, str | int | float | bool)
+        }
+        pairs: dict[str, Any] = {"structure": structure, "generation": generation, "status": status}
+        for key in ("config_type", "source"):
+            try:  # ase.db refuses text that looks like a number; such text stays in `info` alone
+                check_key_values({key: info[key]})
+            except (KeyError, ValueError):
+                continue
+            pairs[key] = info[key]
+        bare = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+        bare.calc = atoms.calc
+        return int(self._db.write(bare, key_value_pairs=pairs, data={"info": info}, id=row))
+
+    def proposals(self, generation: int | None = None) -> list[Proposal]:
+        """Structures in the order of their proposal, of one generation or all."""
+        where, values = ("", ()) if generation is None else ("WHERE generation = ?", (generation,))
+        with self._read() as connection:
+            rows = connection.execute(
+                f"SELECT structure, row, generation FROM proposals {where} ORDER BY generation, position",  # noqa: S608
+                values,
+            ).fetchall()
+        return [Proposal(*row) for row in rows]
+
+    def atoms(self, proposals: Iterable[Proposal]) -> list[Atoms]:
+        """The structures themselves, with their provenance in ``info`` and, if labelled, the label."""
+        with self._db:
+            return [self._atoms(self._db._get_row(proposal.row), proposal) for proposal in proposals]
+
+    @staticmethod
+    def _atoms(row: AtomsRow, proposal: Proposal) -> Atoms:
+        atoms = Atoms(row.numbers, positions=row.positions, cell=row.cell, pbc=row.pbc)
+        atoms.info.update(row.data.get("info", {}), generation=proposal.generation)
+        if "energy" in row:
+            atoms.info["REF_energy"] = float(row.energy)
+            atoms.arrays["REF_forces"] = np.array(row.forces, dtype=float)
+            if "stress" in row:
+                atoms.info["REF_stress"] = np.array(row.stress, dtype=float)
+        return atoms
+
+    # -- labels
+
+    def add_labels(self, reference: str, results: Sequence[tuple[Proposal, Mapping[str, Any]]]) -> None:
+        """Record labels (or their failures) in one transaction; one that is there already is kept.
+
+        Parameters
+        ----------
+        reference : fingerprint of the reference that computed them.
+        results : what `compute_label` returned, or the record of a failure, for each proposal.
+        """
+        with self._write() as connection:
+            for proposal, result in results:
+                if self._has_label(connection, proposal.structure, reference):
+                    continue
+                if result["status"] != "failed":
+                    atoms = self._atoms(self._db._get_row(proposal.row), proposal)
+                    atoms.calc = _label(atoms, result)
+                    self._write_row(
+                        atoms, proposal.structure, proposal.generation, result["status"], proposal.row
+                    )
+                error = result.get("error")
+                row = (
+                    proposal.structure, reference, result["status"], proposal.row, result.get("max_force"),
+                    None if error is None else f"{error['type']}: {error['message']}",
+                    result.get("attempts", 1), result.get("seconds", 0.0),
+                )  # fmt: skip
+                connection.execute("INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+    @staticmethod
+    def _has_label(connection: sqlite3.Connection, structure: str, reference: str) -> bool:
+        query = "SELECT 1 FROM labels WHERE structure = ? AND reference = ?"
+        return connection.execute(query, (structure, reference)).fetchone() is not None
+
+    def labels(self, reference: str) -> dict[str, LabelRow]:
+        """Labels of a reference, failed and rejected ones included, by structure."""
+        with self._read() as connection:
+            rows = connection.execute(
+                "SELECT structure, status, max_force, error, attempts, seconds "
+                "FROM labels WHERE reference = ?",
+                (reference,),
+            ).fetchall()
+        return {row[0]: LabelRow(*row) for row in rows}
+
+    def forget_failures(self, reference: str) -> list[str]:
+        """Drop the records of failed labels, so that they are tried again; returns their structures."""
+        with self._write() as connection:
+            query = "SELECT structure FROM labels WHERE reference = ? AND status = 'failed'"
+            failed = [row[0] for row in connection.execute(query, (reference,))]
+            connection.execute("DELETE FROM labels WHERE reference = ? AND status = 'failed'", (reference,))
+        return failed
+
+    def training_set(self, reference: str) -> list[Atoms]:
+        """All structures with an accepted label, in the order of their proposal.
+
+        ``info["REF_energy"]`` in eV, ``arrays["REF_forces"]`` (N, 3) in eV/Å, ``info["REF_stress"]`` (6,) in
+        eV/Å³.
+        """
+        labels = self.labels(reference)
+        return self.atoms(
+            proposal
+            for proposal in self.proposals()
+            if proposal.structure in labels and labels[proposal.structure].status == "labelled"
+        )
+
+    # -- tasks
+
+    def add_tasks(self, kind: str, generation: int, results: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Record finished tasks: key, status, attempts, seconds, error."""
+        rows = []
+        for key, result in results:
+            error = result.get("error")
+            text = None if error is None else f"{error['type']}: {error['message']}"
+            attempts, seconds = result.get("attempts", 1), result.get("seconds", 0.0)
+            rows.append((key, kind, generation, result["status"], attempts, seconds, text, time.time()))
+        with self._write() as connection:
+            connection.executemany("INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def task_counts(self, generation: int) -> dict[str, dict[str, int]]:
+        """Numbers of finished tasks of a generation by kind and status."""
+        with self._read() as connection:
+            rows = connection.execute(
+                "SELECT kind, status, COUNT(*) FROM tasks WHERE generation = ? GROUP BY kind, status",
+                (generation,),
+            ).fetchall()
+        counts: dict[str, dict[str, int]] = {}
+        for kind, status, number in rows:
+            counts.setdefault(kind, {})[status] = number
+        return counts
+
+
+def _label(atoms: Atoms, result: Mapping[str, Any]) -> SinglePointCalculator:
+    values = {"energy": result["energy"], "free_energy": result["energy"], "forces": result["forces"]}
+    if result.get("stress") is not None:
+        values["stress"] = result["stress"]
+    return SinglePointCalculator(atoms, **values)

@@ -1,0 +1,160 @@
+"""The active-learning loop: a function of its ledger, so that running it again resumes it at any point."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ase_mlsample.active.config import RunConfig
+from ase_mlsample.active.executors import check_main_guard
+from ase_mlsample.active.labelling import label_proposals, take_in
+from ase_mlsample.active.learning import evaluate_model, publish, train_model
+from ase_mlsample.active.proposing import explore_and_select, propose_initial
+from ase_mlsample.active.run_directory import RunDirectory
+from ase_mlsample.active.stop import stop_reason
+from ase_mlsample.active.summary import generation_table, write_summary
+from ase_mlsample.active.workplace import Workplace, open_executors
+
+__all__ = ["ActiveLoop"]
+
+Step = Callable[[Workplace, int], None]
+
+
+class ActiveLoop:
+    """Learn a potential from nothing: propose, label, train, explore where the ensemble is unsure, again.
+
+    Parameters
+    ----------
+    config : of the run; `ase_mlsample.active.read_config` reads one from a file.
+    explore, label, train : executors (``concurrent.futures.Executor``) to use instead of the configured ones.
+    console : where progress goes.
+    report : called with the folder of the run after each generation, to draw its plots; what it raises is
+        logged and does not end the run.
+
+    Examples
+    --------
+    >>> config = read_config("silicon.yaml")
+    >>> summary = ActiveLoop(config).run()
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        *,
+        explore: Executor | None = None,
+        label: Executor | None = None,
+        train: Executor | None = None,
+        console: Console | None = None,
+        report: Callable[[Path], object] | None = None,
+    ) -> None:
+        self.config = config
+        self.console = console or Console()
+        self.report = report
+        self._given = {"explore": explore, "label": label, "train": train}
+
+    def run(self, *, retry_failed: bool = False) -> dict[str, Any]:
+        """Run, or go on, until a stop rule holds.
+
+        Parameters
+        ----------
+        retry_failed : try again the labels that are recorded as failed.
+
+        Returns
+        -------
+        dict
+            The content of ``summary.json``.
+
+        Raises
+        ------
+        RuntimeError
+            Training failed, no label could be had, workers cannot start, or another run holds the folder.
+        ValueError
+            The folder holds a run with another configuration, reference or ledger version.
+        KeyboardInterrupt
+            SIGINT or SIGTERM came; run again to go on.
+        """
+        check_main_guard()
+        with RunDirectory(self.config) as directory, _signals():
+            directory.log.write("resumed" if directory.resumed else "started", name=self.config.name)
+            try:
+                with open_executors(self.config.executors, self._given) as executors:
+                    place = Workplace(directory, executors, console=self.console)
+                    take_in(place, retry_failed=retry_failed)
+                    return self._generations(place)
+            except KeyboardInterrupt:
+                directory.log.write("interrupted")
+                raise
+            except Exception as error:
+                directory.log.write("failed", error=f"{type(error).__name__}: {error}")
+                raise
+
+    def _generations(self, place: Workplace) -> dict[str, Any]:
+        steps: dict[str, Step] = {
+            "select": explore_and_select,
+            "label": label_proposals,
+            "train": train_model,
+            "evaluate": evaluate_model,
+        }
+        if self.config.testset is None:
+            del steps["evaluate"]
+        generation = 0
+        while True:
+            for name, step in steps.items():
+                first = generation == 0 and name == "select"
+                self._do(place, generation, name, propose_initial if first else step)
+            stages = place.ledger.stages()
+            if generation + 1 not in stages:  # the newest one: is it the last?
+                reason = stop_reason(stages, self.config.stop)
+                place.ledger.finish_stage(generation, "end", {"reason": reason})
+                summary = self._show(place, generation)
+                if reason is not None:
+                    place.log.write("finished", reason=reason)
+                    place.console.print(f"Finished: {reason}. Everything is in {place.directory.path}")
+                    return summary
+            generation += 1
+
+    def _do(self, place: Workplace, generation: int, name: str, step: Step) -> None:
+        if name in place.ledger.stages().get(generation, {}):
+            return
+        began = time.monotonic()
+        step(place, generation)
+        seconds = round(time.monotonic() - began, 2)
+        place.log.write("stage", generation=generation, stage=name, seconds=seconds)
+
+    def _show(self, place: Workplace, generation: int) -> dict[str, Any]:
+        publish(place, generation)
+        summary = write_summary(place.ledger, place.directory.path)
+        place.log.write("generation", generation=generation)
+        place.console.print(generation_table(summary))
+        if self.report is not None:
+            try:
+                self.report(place.directory.path)
+            except Exception as error:  # plots must not cost a run
+                place.log.write("report_failed", error=f"{type(error).__name__}: {error}")
+                place.console.print(f"The report could not be written: {error}", highlight=False)
+        return summary
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,179 @@
+"""The folder of a run: one writer at a time, one configuration, one reference."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import ase.io
+from ase import Atoms
+
+from ase_mlsample.active.config import RunConfig
+from ase_mlsample.active.config_file import differences, dump_config
+from ase_mlsample.active.ledger import Ledger
+from ase_mlsample.active.store import ResultStore, write_atomic
+
+__all__ = ["EventLog", "RunDirectory", "is_running"]
+
+# what may lie in the folder of a run whose ledger is gone: its labels are taken in again
+_SALVAGED = {"results", "run.lock"}
+
+
+class EventLog:
+    """``log.jsonl``: one line of JSON an event, appended in one write."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, event: str, **fields: Any) -> None:
+        """Append an event with its time (UTC) and fields."""
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        line = json.dumps({"time": stamp, "event": event, **fields}, default=str) + "\n"
+        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(file, line.encode())
+        finally:
+            os.close(file)
+
+    def events(self) -> list[dict[str, Any]]:
+        """All events; a line cut by the death of its writer is left out."""
+        if not self.path.exists():
+            return []
+        found = []
+        for line in self.path.read_text().splitlines():
+            try:
+                found.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return found
+
+
+class RunDirectory:
+    """An output folder, held by one process; use it as a context manager.
+
+    Parameters
+    ----------
+    config : of the run; ``config.directory`` is made when missing.
+
+    Raises
+    ------
+    RuntimeError
+        Another process works in the folder (on entering).
+    ValueError
+        It holds something else, or a run with another configuration, reference or ledger version.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self.path = config.directory
+        self.reference = config.reference.reference()
+        self.log = EventLog(self.path / "log.jsonl")
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> RunDirectory:
+        self._refuse_foreign()
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(self.path / "run.lock")
+        try:
+            self.store = ResultStore(self.path / "results")
+            self.resumed = (self.path / "ledger.db").exists()
+            self.ledger = self._open() if self.resumed else self._create()
+            write_atomic(self.path / "config.yaml", dump_config(self.config).encode())
+        except BaseException:
+            self._lock.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    def model(self, generation: int) -> Path:
+        """Folder of the model of a generation."""
+        return self.path / "models" / f"{generation:04d}"
+
+    def write_frames(self, name: str, frames: Sequence[Atoms]) -> Path:
+        """Write structures as extended XYZ under a name in the folder; the file is whole or absent."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}")
+        ase.io.write(temporary, list(frames), format="extxyz")
+        temporary.replace(path)
+        return path
+
+    def _refuse_foreign(self) -> None:
+        if not self.path.exists() or (self.path / "ledger.db").exists():
+            return
+        if not self.path.is_dir():
+            raise ValueError(f"directory: {self.path} is a file; give the path of a folder")
+        foreign = sorted(entry.name for entry in self.path.iterdir() if entry.name not in _SALVAGED)
+        foreign = [name for name in foreign if not name.startswith(".new-ledger.db")]
+        if foreign:
+            raise ValueError(
+                f"directory: {self.path} holds no ledger but other files ({', '.join(foreign[:5])}); "
+                "give an empty or a new folder"
+            )
+
+    def _create(self) -> Ledger:
+        return Ledger.create(
+            self.path / "ledger.db", reference=self.reference.fingerprint, config=self.config.to_dict()
+        )
+
+    def _open(self) -> Ledger:
+        ledger = Ledger.open(self.path / "ledger.db")
+        before = ledger.meta("config")
+        now = self.config.to_dict()
+        if ledger.meta("reference") != self.reference.fingerprint:
+            changes = "; ".join(differences(before["reference"], now["reference"], path="reference"))
+            raise ValueError(
+                f"the ledger in {self.path} holds labels of another reference ({changes}), and labels of two "
+                "references do not mix; give another directory, or the reference of before"
+            )
+        frozen = self.config.frozen()
+        changed = differences({key: before.get(key) for key in frozen}, frozen)
+        if changed:
+            raise ValueError(
+                f"the run in {self.path} was started with another configuration: {'; '.join(changed)}. "
+                "Give another directory or the values of before (stop, executors, testset, name may change)"
+            )
+        if before != now:
+            ledger.set_meta("config", now)
+        return ledger
+
+
+def is_running(directory: Path) -> bool:
+    """Whether a process works in the folder of a run."""
+    path = directory / "run.lock"
+    if not path.exists():
+        return False
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _locked(path: Path) -> IO[str]:
+    file = path.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        file.close()
+        raise RuntimeError(
+            f"another run (process {holder}) works in {path.parent}; wait for it or use another directory"
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file

@@ -1,0 +1,327 @@
+"""The ANI ensemble as an ASE calculator."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from ase_mlsample.calculators.ani_graph import Graph, MemberSums, concatenate, species_table
+from ase_mlsample.calculators.base import MLCalculator, has_volume, require_finite
+from ase_mlsample.calculators.prediction import Prediction, mean_over_members
+
+if TYPE_CHECKING:
+    from ase_mlsample.calculators.ani_model import ANIModel
+
+__all__ = ["ANIEnsemble"]
+
+#: Å; how far pairs beyond the cutoff are kept as candidates, so that dynamics seldom searches anew.
+_SKIN = 0.5
+
+
+class _Backend(Protocol):
+    def evaluate(self, graph: Graph, *, members: bool) -> MemberSums: ...
+
+
+class ANIEnsemble(MLCalculator):
+    """An ensemble of ANI networks on a common AEV, with energy, forces, stress and their disagreement.
+
+    Any cell and any periodicity will do: molecules, slabs, cells smaller than the cutoff, atoms outside the
+    cell. Without `members` one evaluation costs the networks' forward pass and a single sweep back for the
+    mean force; with it all members' forces come from one sweep.
+
+    Parameters
+    ----------
+    model
+        The networks and all that belongs to them.
+    device
+        "cpu", or a CUDA device as torch names it; on CUDA the torch backend is used.
+    dtype
+        Precision of AEV and networks, "float32" or "float64". Distances and sums are in double in both.
+    backend
+        "native" (compiled kernels) or "torch" (TorchANI's modules and autograd).
+
+    Raises
+    ------
+    ValueError
+        For an unknown device, dtype or backend.
+    """
+
+    def __init__(
+        self,
+        model: ANIModel,
+        *,
+        device: str = "cpu",
+        dtype: Literal["float32", "float64"] = "float32",
+        backend: Literal["native", "torch"] = "native",
+    ) -> None:
+        super().__init__()
+        if dtype not in ("float32", "float64"):
+            raise ValueError(f"dtype must be 'float32' or 'float64', not {dtype!r}")
+        if backend not in ("native", "torch"):
+            raise ValueError(f"backend must be 'native' or 'torch', not {backend!r}")
+        _check_device(device)
+        self.model = model
+        self.device = device
+        self.dtype = dtype
+        self.backend = "torch" if device != "cpu" else backend
+        self.parameters = {"elements": list(model.symbols), "members": model.n_members, "dtype": dtype}
+        self._prepare()
+
+    def _prepare(self) -> None:
+        model = self.model
+        self._table = species_table(model.symbols)
+        self._self_energies = np.array([model.self_energies[symbol] for symbol in model.symbols])
+        self._runtime: tuple[_Backend, Any] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Kernels and neighbour lists are made anew where they are needed.
+        return self.__dict__ | {"_runtime": None}
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        device: str = "cpu",
+        dtype: Literal["float32", "float64"] = "float32",
+        backend: Literal["native", "torch"] = "native",
+    ) -> Self:
+        """Read a model file (safetensors); no code from the file is run.
+
+        Parameters
+        ----------
+        path
+            The file.
+        device, dtype, backend
+            As for the class.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is corrupt, of another program or kind, newer than this package, or incomplete.
+        """
+        from ase_mlsample.calculators.ani_model import ANIModel
+
+        return cls(ANIModel.load(path), device=device, dtype=dtype, backend=backend)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model file atomically: the path holds the old file or the whole new one.
+
+        Parameters
+        ----------
+        path
+            Usually with the suffix .safetensors; the weights are written as the model has them, whatever the
+            dtype of the calculator.
+
+        Raises
+        ------
+        ValueError
+            If the model holds NaN.
+        OSError
+            If the file cannot be written.
+        """
+        self.model.save(path)
+
+    @classmethod
+    def from_torchani(
+        cls,
+        torchani_model: Any,
+        *,
+        device: str = "cpu",
+        dtype: Literal["float32", "float64"] = "float32",
+        backend: Literal["native", "torch"] = "native",
+    ) -> Self:
+        """Take over an assembled TorchANI model, its weights bit for bit and its Hartree converted to eV.
+
+        Parameters
+        ----------
+        torchani_model
+            A `torchani.arch.ANI` of element networks or an ensemble of them, such as
+            `torchani.models.ANI2x()`; only its active members are taken.
+        device, dtype, backend
+            As for the class.
+
+        Raises
+        ------
+        TypeError
+            If it is something else.
+        ValueError
+            If it has parts without a counterpart here, such as dispersion.
+        """
+        from ase_mlsample.calculators.ani_convert import model_from_torchani
+
+        return cls(model_from_torchani(torchani_model), device=device, dtype=dtype, backend=backend)
+
+    def to_torchani(self) -> Any:
+        """Return a `torchani.arch.ANI` with the same energies, in Hartree, of the dtype of the calculator.
+
+        Raises
+        ------
+        ValueError
+            If the model has a repulsion, which TorchANI does not know.
+        """
+        from ase_mlsample.calculators.ani_convert import model_to_torchani
+
+        return model_to_torchani(self.model, dtype=self.dtype)
+
+    @property
+    def n_members(self) -> int:
+        """Number of ensemble members."""
+        return self.model.n_members
+
+    @property
+    def supports_spread(self) -> bool:
+        """Whether there are at least two members."""
+        return self.n_members > 1
+
+    def evaluate(self, atoms: Atoms, members: bool = False) -> Prediction:
+        """Energy, forces and stress of one structure.
+
+        Parameters
+        ----------
+        atoms
+            Any structure of the model's elements; it is not changed.
+        members
+            Give the spread and every member's energy, forces and stress too.
+
+        Raises
+        ------
+        ValueError
+            For unknown elements, NaN, atoms on top of each other, or `members` of an ensemble of one.
+        """
+        self._check_request((atoms,), members)
+        backend, neighbors = self._runtime or self._start()
+        graph = self._graph((atoms,), neighbors)
+        return self._predict((atoms,), graph, backend, members)[0]
+
+    def evaluate_many(
+        self, frames: Sequence[Atoms], members: bool = False, *, batch_atoms: int = 2048
+    ) -> list[Prediction]:
+        """Evaluate any mixture of structures, many at a time.
+
+        Parameters
+        ----------
+        frames
+            Structures of any size, cell and periodicity.
+        members
+            As for `evaluate`.
+        batch_atoms
+            Structures are joined up to this number of atoms; it sets the memory, not the results.
+
+        Raises
+        ------
+        ValueError
+            As `evaluate`, naming the structure.
+        """
+        from ase_mlsample import _core
+
+        if batch_atoms < 1:
+            raise ValueError(f"batch_atoms must be at least 1, not {batch_atoms}")
+        self._check_request(frames, members)
+        backend, _ = self._runtime or self._start()
+        neighbors = _core.NeighborList(self.model.cutoff)
+        predictions: list[Prediction] = []
+        for batch in _batches(frames, batch_atoms):
+            graph = self._graph(batch, neighbors)
+            predictions += self._predict(batch, graph, backend, members)
+        return predictions
+
+    def _check_request(self, frames: Sequence[Atoms], members: bool) -> None:
+        for atoms in frames:
+            require_finite(atoms)
+        if members and self.n_members < 2:
+            raise ValueError("this ensemble has one member, which has no spread: train at least two members")
+
+    def _graph(self, frames: Sequence[Atoms], neighbors: Any) -> Graph:
+        shifts = self.backend == "torch"
+        return concatenate(frames, neighbors, self._table, self.model.symbols, shifts=shifts)
+
+    def _start(self) -> tuple[_Backend, Any]:
+        from ase_mlsample import _core
+
+        backend: _Backend
+        if self.backend == "torch":
+            from ase_mlsample.calculators.ani_torch import TorchBackend
+
+            backend = TorchBackend(self.model, dtype=self.dtype, device=self.device)
+        else:
+            from ase_mlsample.calculators.ani_native import NativeBackend
+
+            backend = NativeBackend(self.model, dtype=self.dtype)
+        self._runtime = (backend, _core.NeighborList(self.model.cutoff, _SKIN))
+        return self._runtime
+
+    def _predict(
+        self, frames: Sequence[Atoms], graph: Graph, backend: _Backend, members: bool
+    ) -> list[Prediction]:
+        scale = self.model.scale
+        sums = backend.evaluate(graph, members=members)
+        energies = scale * sums.energies + self._self_energies[graph.species]
+        forces = -scale * sums.gradient
+        virial = scale * sums.virial
+        if self.model.repulsion is not None:
+            edges = (graph.first, graph.second, graph.vectors, graph.frame_first)
+            short_energies, gradient, short_virial = self.model.repulsion.evaluate(graph.numbers, *edges)
+            energies, forces, virial = energies + short_energies, forces - gradient, virial + short_virial
+        predictions = []
+        for index, atoms in enumerate(frames):
+            part = slice(int(graph.frame_first[index]), int(graph.frame_first[index + 1]))
+            stress = _voigt(virial[:, index], atoms.get_volume()) if has_volume(atoms) else None
+            predictions.append(self._prediction(energies[:, part], forces[:, part], stress, members))
+        return predictions
+
+    def _prediction(
+        self,
+        energies: NDArray[np.float64],
+        forces: NDArray[np.float64],
+        stress: NDArray[np.float64] | None,
+        members: bool,
+    ) -> Prediction:
+        if members:
+            return Prediction.from_members(
+                energies.sum(axis=1),
+                forces,
+                stress=stress,
+                atomic_energies=energies,
+                calibration=self.model.calibration,
+            )
+        atomic = mean_over_members(energies)
+        mean_stress = None if stress is None else stress[0]
+        return Prediction(energy=float(atomic.sum()), forces=forces[0], energies=atomic, stress=mean_stress)
+
+
+def _voigt(virial: NDArray[np.float64], volume: float) -> NDArray[np.float64]:
+    """Stress (m, 6) in the order xx yy zz yz xz xy from virials (m, 3, 3)."""
+    stress = (virial + virial.transpose(0, 2, 1)) / (2.0 * volume)
+    return stress[:, (0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)]
+
+
+def _batches(frames: Sequence[Atoms], batch_atoms: int) -> Iterator[list[Atoms]]:
+    batch: list[Atoms] = []
+    size = 0
+    for atoms in frames:
+        if batch and size + len(atoms) > batch_atoms:
+            yield batch
+            batch, size = [], 0
+        batch.append(atoms)
+        size += len(atoms)
+    if batch:
+        yield batch
+
+
+def _check_device(device: str) -> None:
+    if device == "cpu":
+        return
+    import torch
+
+    if torch.device(device).type != "cuda":
+        raise ValueError(f"device must be 'cpu' or a CUDA device such as 'cuda:0', not {device!r}")
+    if not torch.cuda.is_available():
+        raise ValueError(f"device {device!r} is not available: torch {torch.__version__} finds no CUDA here")

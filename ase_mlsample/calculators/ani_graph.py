@@ -1,0 +1,164 @@
+"""Structures and their neighbours, concatenated for one evaluation of an ANI ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+__all__ = ["Graph", "MemberSums", "concatenate", "species_index", "species_table"]
+
+_OUTSIDE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """S concatenated structures, N atoms, E directed edges.
+
+    Parameters
+    ----------
+    numbers, species
+        (N,) atomic numbers, int64, and species indices, int32.
+    first
+        (N + 1,) int64; edges first[i] to first[i + 1] leave atom i.
+    second
+        (E,) int32, the atom at the end of an edge, in global numbering.
+    vectors
+        (E, 3) Å, from the first atom to (the image of) the second.
+    frame_first
+        (S + 1,) int64; structure s holds the atoms frame_first[s] to frame_first[s + 1].
+    shifts
+        (E, 3) int32, the image of the second atom in units of the cell; None where not asked for.
+    """
+
+    numbers: NDArray[np.int64]
+    species: NDArray[np.int32]
+    first: NDArray[np.int64]
+    second: NDArray[np.int32]
+    vectors: NDArray[np.float64]
+    frame_first: NDArray[np.int64]
+    shifts: NDArray[np.int32] | None
+
+
+@dataclass(frozen=True, slots=True)
+class MemberSums:
+    """What a backend yields for a graph, in units of the networks' output.
+
+    Parameters
+    ----------
+    energies
+        (M, N) atomic energies of all members.
+    gradient
+        (m, N, 3) derivative of each member's sum of energies by the positions; m = 1 for the members' mean.
+    virial
+        (m, S, 3, 3) derivative by the strain of each structure.
+    """
+
+    energies: NDArray[np.float64]
+    gradient: NDArray[np.float64]
+    virial: NDArray[np.float64]
+
+
+def species_table(symbols: Sequence[str]) -> NDArray[np.int32]:
+    """Map atomic numbers to species indices, −1 for elements that are not among the symbols."""
+    table = np.full(len(atomic_numbers), _OUTSIDE, dtype=np.int32)
+    table[[atomic_numbers[symbol] for symbol in symbols]] = np.arange(len(symbols))
+    return table
+
+
+def species_index(atoms: Atoms, table: NDArray[np.int32], symbols: Sequence[str]) -> NDArray[np.int32]:
+    """Species indices of the atoms.
+
+    Raises
+    ------
+    ValueError
+        Naming the elements that the model does not know, and those it does.
+    """
+    numbers = atoms.numbers
+    inside = (numbers >= 0) & (numbers < len(table))
+    species: NDArray[np.int32] = table[np.where(inside, numbers, 0)]
+    if species.min(initial=0) < 0:
+        unknown = sorted(set(atoms.symbols[species < 0]))
+        raise ValueError(
+            f"the model does not know {', '.join(unknown)}; it was made for {', '.join(symbols)}: "
+            "train one for these elements or leave such atoms out"
+        )
+    return species
+
+
+def concatenate(
+    frames: Sequence[Atoms],
+    neighbors: Any,
+    table: NDArray[np.int32],
+    symbols: Sequence[str],
+    *,
+    shifts: bool = False,
+) -> Graph:
+    """Find the neighbours of every structure and join them all.
+
+    Parameters
+    ----------
+    frames
+        Structures of any size, cell and periodicity.
+    neighbors
+        A `_core.NeighborList`, updated for each structure in turn.
+    table, symbols
+        As for `species_index`.
+    shifts
+        Whether the images of the second atoms are needed.
+
+    Raises
+    ------
+    ValueError
+        Naming the structure, for unknown elements and for positions that cannot be.
+    """
+    frame_first = np.concatenate([[0], np.cumsum([len(atoms) for atoms in frames])]).astype(np.int64)
+    parts: list[dict[str, NDArray[Any]]] = []
+    edges = 0
+    for index, atoms in enumerate(frames):
+        try:
+            part = _frame(atoms, neighbors, table, symbols)
+        except ValueError as error:
+            if len(frames) == 1:
+                raise
+            raise ValueError(f"structure {index} ({atoms.symbols}): {error}") from error
+        if shifts:
+            part["shifts"] = neighbors.shifts
+        if index:
+            part["first"] = part["first"] + edges
+            part["second"] = part["second"] + np.int32(frame_first[index])
+        parts.append(part)
+        edges += len(part["second"])
+    joined = (
+        parts[0] if len(parts) == 1 else {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
+    )
+    return Graph(
+        numbers=joined["numbers"],
+        species=joined["species"],
+        first=np.append(joined["first"], edges),
+        second=joined["second"],
+        vectors=joined["vectors"],
+        frame_first=frame_first,
+        shifts=joined.get("shifts"),
+    )
+
+
+def _frame(
+    atoms: Atoms, neighbors: Any, table: NDArray[np.int32], symbols: Sequence[str]
+) -> dict[str, NDArray[Any]]:
+    species = species_index(atoms, table, symbols)
+    positions = np.ascontiguousarray(atoms.positions, dtype=float)
+    cell = np.ascontiguousarray(atoms.cell.array, dtype=float)
+    neighbors.update(positions, cell, np.ascontiguousarray(atoms.pbc, dtype=bool))
+    return {
+        "numbers": np.asarray(atoms.numbers, dtype=np.int64),
+        "species": species,
+        "first": neighbors.first[:-1],
+        "second": neighbors.second,
+        "vectors": neighbors.vectors,
+    }

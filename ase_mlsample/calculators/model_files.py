@@ -1,0 +1,162 @@
+"""Model files: safetensors, with a JSON description in the header; loading one runs no code."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ase_mlsample import __version__
+
+__all__ = ["FORMAT_VERSION", "read_model_file", "write_model_file"]
+
+FORMAT = "ase-mlsample model"
+#: Raised when files of the new kind cannot be read by older packages.
+FORMAT_VERSION = 1
+
+
+def write_model_file(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, NDArray[np.floating[Any]]],
+    *,
+    kind: str,
+    description: Mapping[str, Any],
+) -> None:
+    """Write a model file atomically: at any time the path holds the old file or the whole new one.
+
+    Parameters
+    ----------
+    path
+        Where to; an existing file is replaced, missing folders are an error.
+    tensors
+        Named arrays; they are stored bit for bit.
+    kind
+        What the file describes, such as "ani".
+    description
+        Everything but the arrays, of JSON types.
+
+    Raises
+    ------
+    TypeError
+        If the description holds something that JSON has no type for.
+    ValueError
+        If it or an array holds NaN or infinity.
+    OSError
+        If the file cannot be written.
+    """
+    from safetensors.numpy import save
+
+    path = Path(path)
+    for name, tensor in tensors.items():
+        if not np.all(np.isfinite(tensor)):
+            raise ValueError(
+                f"{name} of the model holds NaN or infinity; such a model is not written to {path}"
+            )
+    header = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "kind": kind,
+        "package_version": __version__,
+        "units": "eV, Å",
+        "description": json.dumps(dict(description), allow_nan=False, ensure_ascii=False),
+    }
+    data = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, metadata=header)
+    _write_atomically(path, data)
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    # The temporary file lies beside the target: os.replace is atomic only within one file system.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    # Without this a power cut may undo the replacement (not available on every platform).
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_model_file(
+    path: str | os.PathLike[str], *, kind: str
+) -> tuple[dict[str, NDArray[np.floating[Any]]], dict[str, Any]]:
+    """Read what `write_model_file` wrote.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kind
+        What it should describe.
+
+    Returns
+    -------
+    tensors, description
+        As they were given to `write_model_file`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is truncated or corrupt, of another origin, of a newer format, of another kind, or holds NaN.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        what = "it is a folder" if path.is_dir() else "there is no such file"
+        raise FileNotFoundError(f"model file {path} cannot be read: {what}")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            description = _check_header(file.metadata() or {}, path, kind)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is not a model file, or is truncated or corrupt ({error}); "
+            "copy it again from its source or train the model anew"
+        ) from error
+    for name, tensor in tensors.items():
+        if not np.all(np.isfinite(tensor)):
+            raise ValueError(f"{path} is corrupt: {name} holds NaN or infinity")
+    return tensors, description
+
+
+def _check_header(header: Mapping[str, str], path: Path, kind: str) -> dict[str, Any]:
+    if header.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} is a safetensors file of another program: its header describes no model of ours"
+        )
+    try:
+        version = int(header["format_version"])
+        description = json.loads(header["description"])
+        found, package = header["kind"], header["package_version"]
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path} has a damaged header ({error!r})") from error
+    if version > FORMAT_VERSION:
+        raise ValueError(
+            f"{path} was written by ase-mlsample {package} in format {version}, newer than format "
+            f"{FORMAT_VERSION} which this version reads: upgrade ase-mlsample"
+        )
+    if found != kind:
+        raise ValueError(f"{path} holds a model of kind {found!r}, not {kind!r}")
+    if not isinstance(description, dict):
+        raise ValueError(f"{path} has a damaged header (its description is no mapping)")
+    return description

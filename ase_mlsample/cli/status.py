@@ -1,0 +1,52 @@
+"""Where a run stands: generations, labels, errors; reads the ledger, also while the run goes on."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
+
+__all__ = ["EXAMPLE", "add_arguments", "run"]
+
+EXAMPLE = "mlsample status runs/silicon"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("directory", type=Path, help="a run's directory")
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+
+
+def run(args: Namespace) -> int:
+    """Print the table of generations and what is going on."""
+    from rich.console import Console
+
+    from ase_mlsample.active.ledger import Ledger
+    from ase_mlsample.active.run_directory import is_running
+    from ase_mlsample.active.summary import generation_table, summarise
+
+    ledger = Ledger.open(args.directory / "ledger.db")
+    summary = summarise(ledger)
+    summary["running"] = is_running(args.directory)
+    if args.json:
+        print(json.dumps(summary, indent=1))
+        return 0
+    console = Console()
+    console.print(generation_table(summary))
+    console.print(_state(summary, ledger), highlight=False)
+    for error, number in summary["failures"].items():
+        console.print(f"  {number} × {error}", highlight=False, markup=False)
+    return 0
+
+
+def _state(summary: dict[str, Any], ledger: Any) -> str:
+    counts = ", ".join(f"{number} {status}" for status, number in summary["labels"].items())
+    labels = f"labels: {counts or 'none yet'}"
+    if summary["finished"]:
+        return f"finished: {summary['finished']}; {labels}"
+    last = max((entry["generation"] for entry in summary["generations"]), default=0)
+    tasks = ledger.task_counts(last)
+    done = "; ".join(f"{kind}: {sum(states.values())} done" for kind, states in tasks.items())
+    state = "running" if summary["running"] else "stopped; run it again to go on"
+    return f"{state}, generation {last}; {labels}" + (f"; {done}" if done else "")

@@ -1,0 +1,80 @@
+"""Checkpoints that are whole or absent, and belong to one data set, one model and one seed."""
+
+import hashlib
+import json
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ase_mlsample.training.dataset import Dataset
+
+__all__ = ["fingerprint", "load_checkpoint", "rng_from_state", "rng_state", "save_checkpoint"]
+
+_VERSION = 1
+
+
+def save_checkpoint(path: Path, state: dict[str, Any], *, mark: str) -> None:
+    """Write a checkpoint under a temporary name, flush it and move it into place."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with partial.open("wb") as file:
+        torch.save({"version": _VERSION, "fingerprint": mark, "state": state}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def load_checkpoint(path: Path, *, mark: str) -> dict[str, Any] | None:
+    """The state in a checkpoint, None if there is no file.
+
+    Raises
+    ------
+    ValueError
+        If the file is corrupt, of another version, or of another training.
+    """
+    if not path.exists():
+        return None
+    remedy = "delete it to train anew, or use another directory"
+    try:
+        content = torch.load(path, weights_only=True)
+        version, found, state = content["version"], content["fingerprint"], content["state"]
+    except (
+        RuntimeError, EOFError, KeyError, TypeError, OSError, pickle.UnpicklingError, zipfile.BadZipFile
+    ) as error:  # fmt: skip
+        raise ValueError(f"the checkpoint {path} cannot be read ({error}); {remedy}") from error
+    if version != _VERSION:
+        raise ValueError(f"the checkpoint {path} is of version {version}, not {_VERSION}; {remedy}")
+    if found != mark:
+        raise ValueError(
+            f"the checkpoint {path} belongs to another data set, model, seed or other settings; {remedy}"
+        )
+    result: dict[str, Any] = state
+    return result
+
+
+def fingerprint(dataset: Dataset, description: dict[str, Any], tensors: list[torch.Tensor], seed: int) -> str:
+    """What identifies a training: every label and position, every setting, the starting weights, the seed."""
+    digest = hashlib.sha256(json.dumps([description, seed], sort_keys=True).encode())
+    for atoms, labels in zip(dataset, dataset.labels, strict=True):
+        for array in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, labels.forces, labels.stress):
+            digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+        digest.update(np.array([labels.energy, labels.weight]).tobytes())
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def rng_state(rng: np.random.Generator) -> str:
+    """State of a generator as text (its integers exceed 64 bits)."""
+    return json.dumps(rng.bit_generator.state)
+
+
+def rng_from_state(text: str) -> np.random.Generator:
+    """A PCG64 generator in the given state."""
+    bit_generator = np.random.PCG64()
+    bit_generator.state = json.loads(text)
+    return np.random.Generator(bit_generator)

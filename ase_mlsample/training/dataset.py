@@ -1,0 +1,241 @@
+"""Labelled frames: reading, checking, summarising and writing them."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Self, overload
+
+import ase.db
+import ase.io
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from ase_mlsample.training.labels import Labels, read_labels
+
+__all__ = ["Dataset"]
+
+
+class Dataset(Sequence[Atoms]):
+    """A checked list of labelled frames.
+
+    The frames are copies without calculator, with the labels under ``info["REF_energy"]`` (eV),
+    ``arrays["REF_forces"]`` (eV/Å) and ``info["REF_stress"]`` ((6,), eV/Å³, Voigt xx yy zz yz xz xy, dE/dε/V).
+    Every frame has an energy; forces and stress may be missing. ``info["config_weight"]`` scales a frame in
+    the loss (1 where absent); ``info["config_type"]`` names its kind in reports.
+
+    Parameters
+    ----------
+    frames
+        Labelled frames.
+    energy_key, forces_key, stress_key
+        Where other people keep the labels. The names ``energy``, ``free_energy``, ``forces`` and ``stress`` are
+        also looked up in the frame's calculator, where ASE's readers put them.
+    calculator_labels
+        Take energy (the free energy where stored), forces and stress from each frame's calculator.
+
+    Raises
+    ------
+    ValueError
+        If there are no frames, or a label is not finite or of wrong shape.
+    KeyError
+        If a frame has no energy.
+    """
+
+    def __init__(
+        self,
+        frames: Iterable[Atoms],
+        *,
+        energy_key: str = "REF_energy",
+        forces_key: str = "REF_forces",
+        stress_key: str = "REF_stress",
+        calculator_labels: bool = False,
+    ) -> None:
+        self._frames: list[Atoms] = []
+        self._labels: list[Labels] = []
+        for index, atoms in enumerate(frames):
+            if not isinstance(atoms, Atoms):
+                raise TypeError(f"frame {index} is a {type(atoms).__name__}; a data set holds ase.Atoms")
+            keys = (energy_key, forces_key, stress_key)
+            if calculator_labels:
+                free = atoms.calc is not None and "free_energy" in atoms.calc.results
+                keys = ("free_energy" if free else "energy", "forces", "stress")
+            labels = read_labels(
+                atoms, index=index, energy_key=keys[0], forces_key=keys[1], stress_key=keys[2]
+            )
+            self._frames.append(_normalised(atoms, labels, drop=keys))
+            self._labels.append(labels)
+        if not self._frames:
+            raise ValueError("the data set is empty; it needs at least one labelled frame")
+
+    @classmethod
+    def read(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        index: str | int = ":",
+        energy_key: str = "REF_energy",
+        forces_key: str = "REF_forces",
+        stress_key: str = "REF_stress",
+        calculator_labels: bool = False,
+    ) -> Self:
+        """Read frames from any file that ASE reads (extxyz, traj) or from an ase.db.
+
+        From an ase.db, key-value pairs and the data dictionary count as ``info``; data of shape (N, 3) under
+        ``forces_key`` as forces.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the file does not exist.
+        ValueError, KeyError
+            As for the class; unreadable files raise ValueError.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise FileNotFoundError(f"the data set {path} does not exist")
+        frames: list[Atoms] | Atoms
+        if path.suffix in {".db", ".json"}:
+            frames = _read_database(path, forces_key)
+        else:
+            try:
+                frames = ase.io.read(path, index=index)
+            except (ase.io.formats.UnknownFileTypeError, ValueError, IndexError, StopIteration) as error:
+                raise ValueError(f"{path} cannot be read as a list of frames: {error}") from error
+        return cls(
+            [frames] if isinstance(frames, Atoms) else frames,
+            energy_key=energy_key,
+            forces_key=forces_key,
+            stress_key=stress_key,
+            calculator_labels=calculator_labels,
+        )
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the set as extended XYZ under the standard keys; the file appears whole or not at all.
+
+        Raises
+        ------
+        ValueError
+            If the name does not end in ``.xyz`` or ``.extxyz``: other formats drop the labels.
+        """
+        path = Path(path)
+        if path.suffix not in {".xyz", ".extxyz"}:
+            raise ValueError(f"a data set is written as .extxyz or .xyz, not {path.suffix!r}: others drop labels")
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        ase.io.write(partial, self._frames, format="extxyz")
+        partial.replace(path)
+
+    @overload
+    def __getitem__(self, index: int) -> Atoms: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Dataset": ...
+    def __getitem__(self, index: int | slice) -> "Atoms | Dataset":
+        if isinstance(index, slice):
+            return self.subset(range(*index.indices(len(self))))
+        return self._frames[index]
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __iter__(self) -> Iterator[Atoms]:
+        return iter(self._frames)
+
+    def __add__(self, other: "Dataset") -> "Dataset":
+        if not isinstance(other, Dataset):
+            return NotImplemented
+        return Dataset([*self._frames, *other._frames])
+
+    def __repr__(self) -> str:
+        forces = sum(labels.forces is not None for labels in self._labels)
+        stress = sum(labels.stress is not None for labels in self._labels)
+        return (
+            f"Dataset({len(self)} frames of {'-'.join(self.symbols)}, {int(self.n_atoms.sum())} atoms, "
+            f"forces on {forces}, stress on {stress})"
+        )
+
+    def subset(self, indices: Iterable[int]) -> "Dataset":
+        """The frames with the given indices, in that order (ValueError if there are none)."""
+        return Dataset([self._frames[index] for index in indices])
+
+    @property
+    def labels(self) -> Sequence[Labels]:
+        """The labels of every frame."""
+        return tuple(self._labels)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The elements present, by atomic number."""
+        present = {symbol for atoms in self._frames for symbol in set(atoms.get_chemical_symbols())}
+        return tuple(sorted(present, key=lambda symbol: atomic_numbers[symbol]))
+
+    @property
+    def n_atoms(self) -> NDArray[np.int64]:
+        """(S,) atoms in each frame."""
+        return np.array([len(atoms) for atoms in self._frames], dtype=np.int64)
+
+    @property
+    def energies(self) -> NDArray[np.float64]:
+        """(S,) energies in eV."""
+        return np.array([labels.energy for labels in self._labels])
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """(S,) ``config_weight`` of each frame."""
+        return np.array([labels.weight for labels in self._labels])
+
+    @property
+    def config_types(self) -> tuple[str, ...]:
+        """(S,) ``config_type`` of each frame ("" where absent)."""
+        return tuple(str(atoms.info.get("config_type", "")) for atoms in self._frames)
+
+    def composition(self, symbols: Sequence[str]) -> NDArray[np.float64]:
+        """(S, len(symbols)) atoms of each element in each frame.
+
+        Raises
+        ------
+        ValueError
+            If a frame holds an element that is not among `symbols`.
+        """
+        missing = [symbol for symbol in self.symbols if symbol not in symbols]
+        if missing:
+            raise ValueError(
+                f"the data set holds {', '.join(missing)}, for which the model has no parameters; "
+                f"it covers {', '.join(symbols)}"
+            )
+        numbers = np.array([atomic_numbers[symbol] for symbol in symbols])
+        return np.array([(atoms.numbers[:, None] == numbers).sum(axis=0) for atoms in self._frames], dtype=float)
+
+
+def _normalised(atoms: Atoms, labels: Labels, *, drop: Sequence[str]) -> Atoms:
+    """A copy without calculator, its labels under the standard keys only."""
+    copy = atoms.copy()
+    copy.calc = None
+    for key in drop:
+        copy.info.pop(key, None)
+        if key in copy.arrays and key not in {"numbers", "positions"}:
+            del copy.arrays[key]
+    copy.info["REF_energy"] = labels.energy
+    for store, key, value in (
+        (copy.arrays, "REF_forces", labels.forces),
+        (copy.info, "REF_stress", labels.stress),
+    ):
+        store.pop(key, None)
+        if value is not None:
+            store[key] = value
+    return copy
+
+
+def _read_database(path: Path, forces_key: str) -> list[Atoms]:
+    frames = []
+    with ase.db.connect(path) as database:
+        for row in database.select():
+            atoms = row.toatoms()
+            atoms.info.update(row.key_value_pairs)
+            data = dict(row.data)
+            forces = data.pop(forces_key, None)
+            if forces is not None:
+                atoms.arrays[forces_key] = np.asarray(forces)
+            atoms.info.update(data)
+            frames.append(atoms)
+    return frames

@@ -1,0 +1,251 @@
+"""The optimiser's loop over epochs: steps, averaged weights, validation, best weights, checkpoints."""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ase_mlsample.calculators.networks import MemberNetworks
+from ase_mlsample.training.checkpoint import rng_from_state, rng_state, save_checkpoint
+from ase_mlsample.training.evaluation import SquaredErrors, outputs, training_output
+from ase_mlsample.training.features import FeatureSet
+from ase_mlsample.training.folds import Split
+from ase_mlsample.training.loss import Loss
+from ase_mlsample.training.schedule import Schedule
+from ase_mlsample.training.settings import TrainingSettings
+from ase_mlsample.training.targets import Targets
+
+__all__ = ["Optimisation", "Problem"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is trained on what.
+
+    Attributes
+    ----------
+    networks
+        Of standardised AEVs; their weights are changed.
+    features, targets
+        Of all frames.
+    split
+        Which member learns from which frame.
+    scale
+        eV per unit of the networks' output.
+    """
+
+    networks: MemberNetworks
+    features: FeatureSet
+    targets: Targets
+    split: Split
+    scale: float
+
+
+class Optimisation:
+    """A training that can stop after any epoch and go on exactly.
+
+    Parameters
+    ----------
+    problem
+        Networks and data.
+    settings
+        How to train.
+    rng
+        Orders the frames of each epoch.
+
+    Raises
+    ------
+    ValueError
+        If a member has no training or validation frame of positive weight.
+    """
+
+    def __init__(self, problem: Problem, settings: TrainingSettings, rng: np.random.Generator) -> None:
+        self._problem, self._settings, self._rng = problem, settings, rng
+        weights = problem.targets.weights.numpy()
+        split = problem.split
+        self._train_loss = Loss(settings, problem.targets, torch.from_numpy(split.train))
+        self._validation_loss = Loss(settings, problem.targets, torch.from_numpy(split.validation).double())
+        self._train_frames = np.flatnonzero((split.train > 0).any(axis=0) & (weights > 0))
+        self._validation_frames = np.flatnonzero(split.validation.any(axis=0))
+        self._parameters = list(problem.networks.parameters())
+        self._averaged = problem.networks.copy()
+        self._best = [p.detach().clone() for p in self._parameters]
+        members = problem.networks.n_members
+        self._best_loss = torch.full((members,), math.inf, dtype=torch.float64)
+        self._since_best = 0
+        kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
+        self._optimizer = kind(self._parameters, lr=1.0, weight_decay=settings.weight_decay, fused=True)
+        self._steps_per_epoch = -(-len(self._train_frames) // settings.batch_size)
+        self._schedule = Schedule(settings, total_steps=settings.epochs * self._steps_per_epoch)
+        self._step = 0
+        self.epoch = 0
+        self.seconds = 0.0
+        self.finished = False
+        self.history: list[dict[str, Any]] = []
+
+    def run(
+        self,
+        checkpoint: Path,
+        history: Path,
+        *,
+        mark: str,
+        report: Callable[[dict[str, Any] | None], None],
+    ) -> None:
+        """Train to the end, writing checkpoints and the history.
+
+        Raises
+        ------
+        RuntimeError
+            If the loss stops being finite.
+        """
+        s = self._settings
+        began = time.monotonic() - self.seconds
+        written = time.monotonic()
+        _write_history(history, self.history)
+        while not self.finished:
+            train_loss = self._epoch()
+            self.epoch += 1
+            self.seconds = time.monotonic() - began
+            spent = s.max_minutes is not None and self.seconds > 60.0 * s.max_minutes
+            self.finished = self.epoch >= s.epochs or spent
+            record = None
+            if self.finished or self.epoch % s.validation_interval == 0:
+                record = self._validate(train_loss)
+                self.history.append(record)
+                with history.open("a") as file:
+                    file.write(json.dumps(record) + "\n")
+            if self.finished or time.monotonic() - written >= s.checkpoint_seconds:
+                save_checkpoint(checkpoint, self.state(), mark=mark)
+                written = time.monotonic()
+            report(record)
+
+    def _epoch(self) -> torch.Tensor:
+        """One sweep over the training frames; the members' mean losses."""
+        p = self._problem
+        total = torch.zeros(p.networks.n_members, dtype=torch.float64)
+        order = self._rng.permutation(self._train_frames)
+        for batch in p.features.batches(order, size=self._settings.batch_size):
+            output = training_output(p.networks, batch, p.scale, with_forces=self._with_gradient)
+            losses = self._train_loss(batch, output)
+            if not bool(losses.isfinite().all()):
+                raise RuntimeError(
+                    f"the loss of members {losses.isfinite().logical_not().nonzero().flatten().tolist()} is not finite "
+                    f"in epoch {self.epoch + 1}; lower learning_rate or set gradient_clip (the last checkpoint is kept)"
+                )
+            self._update(losses.sum() * self._steps_per_epoch)
+            total += losses.detach()
+        return total
+
+    @property
+    def _with_gradient(self) -> bool:
+        return self._train_loss.with_forces or self._train_loss.with_stress
+
+    def _update(self, loss: torch.Tensor) -> None:
+        gradients = torch.autograd.grad(loss, self._parameters)
+        if self._settings.gradient_clip is not None:
+            gradients = _clipped(gradients, self._settings.gradient_clip)
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self._optimizer.param_groups[0]["lr"] = self._schedule.rate(self._step)
+        self._optimizer.step()
+        self._step += 1
+        # early on the average must not remember the random start
+        keep = min(self._settings.average, self._step / (self._step + 9.0))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self._averaged.parameters()), self._parameters, 1.0 - keep)
+
+    @torch.no_grad()
+    def _validate(self, train_loss: torch.Tensor) -> dict[str, Any]:
+        """Errors of the averaged weights on each member's validation frames; keeps the best weights."""
+        p = self._problem
+        losses = torch.zeros_like(train_loss)
+        errors = SquaredErrors(p.targets, torch.from_numpy(p.split.validation))
+        for batch, output in outputs(self._averaged, p.features, self._validation_frames, p.scale):
+            losses += self._validation_loss(batch, output)
+            errors.add(batch, output)
+        if not bool(losses.isfinite().all()):
+            raise RuntimeError(
+                f"the validation loss is not finite after epoch {self.epoch}; lower learning_rate "
+                "(the last checkpoint is kept)"
+            )
+        better = losses < self._best_loss
+        self._best_loss = torch.where(better, losses, self._best_loss)
+        for best, current in zip(self._best, self._averaged.parameters(), strict=True):
+            best[better] = current[better]
+        self._since_best = 0 if bool(better.any()) else self._since_best + 1
+        patience = self._settings.patience
+        exhausted = patience is not None and self._since_best >= patience
+        if not self._schedule.validated(float(losses.mean())) or exhausted:
+            self.finished = True
+        metrics = [asdict(m) for m in errors.metrics()]
+        return {
+            "epoch": self.epoch,
+            "learning_rate": self._schedule.rate(max(0, self._step - 1)),
+            "train_loss": train_loss.tolist(),
+            "validation_loss": losses.tolist(),
+            **{name: _mean([m[name] for m in metrics]) for name in metrics[0]},
+            "seconds": round(self.seconds, 3),
+        }
+
+    def best_networks(self) -> MemberNetworks:
+        """Networks with each member's best weights."""
+        networks = self._problem.networks.copy()
+        with torch.no_grad():
+            for parameter, best in zip(networks.parameters(), self._best, strict=True):
+                parameter.copy_(best)
+        return networks
+
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint needs."""
+        return {
+            "weights": [p.detach() for p in self._parameters],
+            "averaged": [p.detach() for p in self._averaged.parameters()],
+            "best": self._best,
+            "best_loss": self._best_loss,
+            "since_best": self._since_best,
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": dict(self._schedule.state()),
+            "rng": rng_state(self._rng),
+            "step": self._step,
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "finished": self.finished,
+            "history": self.history,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from the state of a checkpoint."""
+        with torch.no_grad():
+            for parameters, key in ((self._parameters, "weights"), (self._averaged.parameters(), "averaged")):
+                for parameter, value in zip(parameters, state[key], strict=True):
+                    parameter.copy_(value)
+        self._best, self._best_loss = list(state["best"]), state["best_loss"]
+        self._since_best = state["since_best"]
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.restore(state["schedule"])
+        self._rng = rng_from_state(state["rng"])
+        self._step, self.epoch = state["step"], state["epoch"]
+        self.seconds, self.finished = state["seconds"], state["finished"]
+        self.history = list(state["history"])
+
+
+def _clipped(gradients: tuple[torch.Tensor, ...], limit: float) -> tuple[torch.Tensor, ...]:
+    """Gradients with the norm of each member's part at most `limit`."""
+    squares = torch.stack([g.flatten(1).square().sum(dim=1) for g in gradients]).sum(dim=0)
+    factors = (limit / squares.sqrt().clamp_min(1e-30)).clamp_max(1.0)
+    return tuple(g * factors.reshape(-1, *[1] * (g.dim() - 1)) for g in gradients)
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _write_history(path: Path, history: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(record) + "\n" for record in history))

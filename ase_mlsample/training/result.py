@@ -1,0 +1,47 @@
+"""What a training returns."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ase_mlsample.calculators.prediction import Calibration
+from ase_mlsample.training.calibration import Coverage
+from ase_mlsample.training.evaluation import Metrics
+
+if TYPE_CHECKING:
+    from ase_mlsample.calculators.ani import ANIEnsemble
+
+__all__ = ["TrainingResult"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """A trained ensemble and how good it is.
+
+    Attributes
+    ----------
+    calculator
+        The ensemble, each member with its best weights, calibrated.
+    history
+        One record a validation: epoch, learning rate, losses, errors, seconds.
+    validation
+        Errors of each member on its own validation frames, at its best weights.
+    held_out
+        Errors of the ensemble's mean on frames that no member trained on or was chosen by; None without such.
+    calibration
+        Factors from disagreement to error, fitted on the held-out frames (ones for a single member).
+    coverage
+        For each calibrated quantity ("energy", "forces", "stress"), 1 σ coverage before and after.
+    epochs
+        Sweeps over the data that were made.
+    seconds
+        Wall time of the training, resumed parts included.
+    """
+
+    calculator: "ANIEnsemble"
+    history: list[dict[str, Any]]
+    validation: tuple[Metrics, ...]
+    held_out: Metrics | None
+    calibration: Calibration
+    coverage: dict[str, Coverage]
+    epochs: int
+    seconds: float

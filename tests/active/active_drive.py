@@ -1,0 +1,67 @@
+"""Run a configuration in a process of its own, with a point where it waits to be killed: active_drive.py CONFIG POINT FILE."""
+
+import sys
+from pathlib import Path
+
+from active_toy import block
+
+from ase_mlsample.active import ActiveLoop, read_config, ledger, models, store
+
+
+def in_ledger(blocked):
+    """In the middle of a transaction, the third label of a batch being written."""
+    original, seen = ledger.Ledger._write_row, []
+
+    def write_row(self, atoms, structure, generation, status, row=None):
+        found = original(self, atoms, structure, generation, status, row)
+        if status == "labelled":
+            seen.append(structure)
+        if len(seen) == 3:
+            block(blocked)
+        return found
+
+    ledger.Ledger._write_row = write_row
+
+
+def in_proposals(blocked):
+    """In the middle of the proposals of a generation."""
+    original = ledger.Ledger._write_row
+
+    def write_row(self, atoms, structure, generation, status, row=None):
+        found = original(self, atoms, structure, generation, status, row)
+        if generation == 1:
+            block(blocked)
+        return found
+
+    ledger.Ledger._write_row = write_row
+
+
+def in_result(blocked):
+    """Between the writing of a label's file and its renaming."""
+    original, seen = store.os.fsync, []
+
+    def fsync(file):
+        seen.append(file)
+        if len(seen) > 12:
+            block(blocked)
+        original(file)
+
+    store.os.fsync = fsync
+
+
+def in_training(blocked):
+    """In the middle of the calibration of a committee."""
+    original = models.calibration_factor
+
+    def calibration_factor(errors, sigmas):
+        block(blocked)
+        return original(errors, sigmas)
+
+    models.calibration_factor = calibration_factor
+
+
+if __name__ == "__main__":
+    config = read_config(sys.argv[1])
+    if len(sys.argv) > 2:
+        globals()[sys.argv[2]](Path(sys.argv[3]))
+    ActiveLoop(config).run()
