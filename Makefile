@@ -6,6 +6,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 NATIVE := $(shell find ase_mlsample/_core -name '*.cpp' -o -name '*.hpp' 2>/dev/null)
 
 .PHONY: demo test slow bench lint clean
+.DELETE_ON_ERROR:
 
 $(VENV)/.installed: pyproject.toml constraints.txt CMakeLists.txt $(NATIVE)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -17,7 +18,10 @@ $(VENV)/.tested: $(VENV)/.installed
 	@$(PIP) -e '.[test,lint,peers]'
 	@touch $@
 
-demo: $(VENV)/.installed   ## learn a silicon potential from nothing, by active learning
+examples/%_testset.extxyz: examples/%_testset.yaml | $(VENV)/.installed
+	$(BIN)/mlsample testset $< --output $@ --overwrite
+
+demo: $(VENV)/.installed examples/silicon_testset.extxyz   ## learn a silicon potential from nothing, by active learning
 	$(BIN)/mlsample run examples/silicon.yaml
 
 test: $(VENV)/.tested      ## the test suite, under ten minutes on two cores
@@ -25,6 +29,10 @@ test: $(VENV)/.tested      ## the test suite, under ten minutes on two cores
 
 slow: $(VENV)/.tested      ## heavy physics
 	$(BIN)/python -m pytest -q -m slow
+
+bench: $(VENV)/.tested     ## what the demo's model is worth; run `make demo` first
+	$(BIN)/python benchmarks/silicon_properties.py runs/silicon/model.safetensors
+	$(BIN)/python benchmarks/trust.py runs/silicon/model.safetensors examples/silicon_testset.extxyz
 
 lint: $(VENV)/.tested      ## style and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -15,9 +15,7 @@ atoms = bulk("Si", cubic=True) * (2, 2, 2)
 atoms.calc = Committee([StillingerWeber(lambda_=strength) for strength in (20.0, 21.0, 22.0)])
 
 rng = np.random.default_rng(1)
-dynamics = Langevin(
-    atoms, 2 * units.fs, temperature_K=2500, friction=0.01 / units.fs, fixcm=False, rng=rng
-)
+dynamics = Langevin(atoms, 2 * units.fs, temperature_K=2500, friction=0.01 / units.fs, fixcm=False, rng=rng)
 for _ in range(2 if SHORT else 10):
     dynamics.run(20 if SHORT else 200)
     spread = atoms.calc.get_spread()  # of the structure as it is now; raw, before any calibration

@@ -34,4 +34,6 @@ atoms.rattle(0.1, rng=rng)
 atoms.calc = ANIEnsemble.load("model/model.safetensors")
 error = np.abs(atoms.get_forces() - StillingerWeber().evaluate(atoms).forces).max()
 sigma = atoms.calc.get_spread().calibrated.force_sigma.max()
-print(f"energy {atoms.get_potential_energy():.3f} eV, largest error {error:.3f}, largest sigma {sigma:.3f} eV/Å")
+print(
+    f"energy {atoms.get_potential_energy():.3f} eV, largest error {error:.3f}, largest sigma {sigma:.3f} eV/Å"
+)

@@ -4,10 +4,10 @@
 #include <cmath>
 #include <cstdlib>
 #include <memory>
-#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <utility>
 
 #include "isa.hpp"
 #include "parallel.hpp"
@@ -78,7 +78,9 @@ void check_graph(const AevGraph& graph, int num_species) {
         invalid("first must start at 0 and end at the number of edges (" + std::to_string(graph.n_edges) + ")");
     }
     for (int64_t i = 0; i < graph.n_atoms; ++i) {
-        if (graph.first[i + 1] < graph.first[i]) invalid("first must not decrease, but does at atom " + std::to_string(i));
+        if (graph.first[i + 1] < graph.first[i]) {
+            invalid("first must not decrease, but does at atom " + std::to_string(i));
+        }
         if (graph.species[i] < 0 || graph.species[i] >= num_species) {
             invalid("species[" + std::to_string(i) + "] is " + std::to_string(graph.species[i]) +
                     ", out of range for num_species = " + std::to_string(num_species));
@@ -108,8 +110,7 @@ int64_t most_neighbors(const AevGraph& graph) {
         invalid("vectors" + where + " is (" + std::to_string(d[0]) + ", " + std::to_string(d[1]) + ", " +
                 std::to_string(d[2]) + "): the ends of an edge must be apart by a finite distance");
     }
-    invalid("second" + where + " is " + std::to_string(graph.second[edge]) +
-            ", not an atom of the same frame");
+    invalid("second" + where + " is " + std::to_string(graph.second[edge]) + ", not an atom of the same frame");
 }
 
 // The parts of a sweep: contiguous atoms of about equal cost, cut between frames whenever there are enough of them.

@@ -13,7 +13,7 @@ constexpr double shrink = 0.95;  // theta = acos(0.95 cos theta) keeps derivativ
 
 enum class Mode { forward, gradient, tangent };
 
-// Pairs of neighbours j in row_first.. with the slots k_first(j).. of one pair of species.
+// The pairs of neighbours of one pair of species: each row is one slot j with a run of slots k.
 struct Pairs {
     int64_t start_a, start_b;
     int rows, nb;
@@ -162,7 +162,8 @@ void contract_chunk(const AevConstants<T>& c, const Workspace<T>& w, const T* g,
 // Distributes what contract stored for one row onto its atom j and onto the slots k: the part of dE/d(vector) along
 // the direction, and the sum over partners of dE/d(0.95 cosine) times their direction.
 template <class T, int Members>
-MLSAMPLE_INLINE void unpack_row(const Workspace<T>& w, int member, int64_t j, int64_t first, int64_t count, int64_t at) {
+MLSAMPLE_INLINE void unpack_row(const Workspace<T>& w, int member, int64_t j, int64_t first, int64_t count,
+                                int64_t at) {
     typedef typename Lanes<T>::I I;
     constexpr int rows = (4 * Members + width<T> - 1) / width<T> * width<T>;
     Vec<T> mine[rows]{};
@@ -257,7 +258,7 @@ void forward_pairs(const AevTask<T>& task, const Workspace<T>& w, int64_t total)
     }
 }
 
-// One pair of species. `rows` are the atom's rows of weights (gradient) or results, `stride` apart for the members.
+// One pair of species. The atom's weights g (gradient) or results out are `stride` apart for the members.
 template <class T, Mode mode>
 void angular_pairs(const AevTask<T>& task, const Workspace<T>& w, const Pairs& pairs, const T* g, T* out,
                    int64_t stride) {

@@ -14,6 +14,10 @@ public:
     explicit AevTerms(const AevSettings& settings) : s_(settings) {
         const size_t features = s_.angular_shifts.size() * s_.sections.size();
         by_mean_.resize(features), by_cosine_.resize(features), value_.resize(features);
+        for (double section : s_.sections) {
+            cos_.push_back(std::cos(section));
+            sin_.push_back(std::sin(section));
+        }
     }
 
     void start(int neighbors) { neighbors_.resize(neighbors); }
@@ -89,10 +93,9 @@ private:
         const size_t sections = s_.sections.size();
         const double sine = std::sqrt(1 - c * c);
         for (size_t z = 0; z < sections; ++z) {
-            const double cz = std::cos(s_.sections[z]), sz = std::sin(s_.sections[z]);
-            const double base = std::fmax(0.5 * (1 + c * cz + sine * sz), 1e-30);
+            const double base = std::fmax(0.5 * (1 + c * cos_[z] + sine * sin_[z]), 1e-30);
             const double power = 2 * std::pow(base, s_.zeta);
-            const double slope = power * s_.zeta / base * 0.5 * (cz - c / sine * sz);
+            const double slope = power * s_.zeta / base * 0.5 * (cos_[z] - c / sine * sin_[z]);
             for (size_t m = 0; m < s_.angular_shifts.size(); ++m) {
                 value_[m * sections + z] = power;
                 by_cosine_[m * sections + z] = slope;
@@ -111,6 +114,7 @@ private:
 
     const AevSettings& s_;
     std::vector<Neighbor> neighbors_;
+    std::vector<double> cos_, sin_;  // of the sections
     std::vector<double> by_mean_, by_cosine_, value_, sums_;
 };
 

@@ -126,8 +126,8 @@ MLSAMPLE_INLINE Vec<T> log2(Vec<T> y) {
     typedef typename Lanes<T>::U U;
     constexpr auto one = (decltype(Lanes<T>::magic_bits))Lanes<T>::bias << Lanes<T>::mantissa;
     const U bits = (U)y;
-    const U exponent = (bits - Lanes<T>::half_root + one) >> Lanes<T>::mantissa;  // biased; mantissa in [1/sqrt 2, sqrt 2)
-    const U mantissa = bits - (exponent << Lanes<T>::mantissa) + one;
+    const U exponent = (bits - Lanes<T>::half_root + one) >> Lanes<T>::mantissa;  // biased
+    const U mantissa = bits - (exponent << Lanes<T>::mantissa) + one;  // in [1/sqrt 2, sqrt 2)
     const Vec<T> whole = (Vec<T>)(exponent + Lanes<T>::magic_bits) - (Lanes<T>::magic + Lanes<T>::bias);
     return whole + log2_mantissa((Vec<T>)mantissa);
 }
@@ -140,7 +140,8 @@ MLSAMPLE_INLINE Vec<T> merge(Vec<T> a, Vec<T> b) {
     } else if constexpr (width<T> == 4) {
         return __builtin_shufflevector(a, b, 0, 4, 1, 5) + __builtin_shufflevector(a, b, 2, 6, 3, 7);
     } else if constexpr (width<T> == 8) {
-        return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11) + __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+        return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11) +
+               __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
     } else {
         return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23) +
                __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);

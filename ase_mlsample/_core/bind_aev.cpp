@@ -5,9 +5,10 @@
 #include <nanobind/stl/vector.h>
 
 #include <initializer_list>
-#include <limits>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "aev.hpp"
 

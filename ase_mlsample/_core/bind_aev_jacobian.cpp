@@ -2,8 +2,8 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 
-#include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 
 #include "aev_jacobian.hpp"
@@ -41,6 +41,25 @@ AevGraph make_graph(const Species& species, const Offsets& first, const Species&
                       graph.frame_first[graph.n_frames] == graph.n_atoms;
     if (!fits) throw nb::value_error("species, first, second, vectors and frame_first do not belong together");
     return graph;
+}
+
+// Neighbours must be atoms of the same frame, and species those of the AEV.
+void check_graph(const AevGraph& graph, int num_species) {
+    for (int64_t f = 0; f < graph.n_frames; ++f) {
+        const int64_t low = graph.frame_first[f], high = graph.frame_first[f + 1];
+        if (high < low) throw std::invalid_argument("frame_first must not decrease");
+        for (int64_t i = low; i < high; ++i) {
+            if (graph.species[i] < 0 || graph.species[i] >= num_species) {
+                throw std::invalid_argument("species[" + std::to_string(i) + "] is not a species of the AEV");
+            }
+            if (graph.first[i + 1] < graph.first[i]) throw std::invalid_argument("first must not decrease");
+            for (int64_t e = graph.first[i]; e < graph.first[i + 1]; ++e) {
+                if (graph.second[e] < low || graph.second[e] >= high) {
+                    throw std::invalid_argument("second[" + std::to_string(e) + "] is not an atom of the same frame");
+                }
+            }
+        }
+    }
 }
 
 template <class T>
@@ -107,6 +126,7 @@ void bind(nb::module_& m, const char* name) {
                const Species& second, const Vectors& vectors, const Offsets& frame_first) {
                 const AevGraph graph = make_graph(species, first, second, vectors, frame_first);
                 nb::gil_scoped_release release;
+                check_graph(graph, aev.settings().num_species);
                 new (self) AevJacobian<T>(aev.settings(), graph);
             },
             nb::arg("aev"), nb::arg("species"), nb::arg("first"), nb::arg("second"), nb::arg("vectors"),
@@ -117,6 +137,7 @@ void bind(nb::module_& m, const char* name) {
                const Vectors& vectors, const Offsets& frame_first) {
                 const AevGraph graph = make_graph(species, first, second, vectors, frame_first);
                 nb::gil_scoped_release release;
+                check_graph(graph, aev.settings().num_species);
                 return AevJacobian<T>::bytes_needed(aev.settings(), graph);
             },
             nb::arg("aev"), nb::arg("species"), nb::arg("first"), nb::arg("second"), nb::arg("vectors"),

@@ -187,15 +187,16 @@ class StopSettings(_Section):
     Attributes
     ----------
     max_generations : trained generations, the first one included.
-    candidate_fraction, rounds : the loop ends when fewer than this fraction of frames were candidates in each
-        of this many generations in a row, and the error is flat or under its target.
+    uncertain_fraction, rounds : the loop ends when fewer than this fraction of the frames that were looked at
+        were candidates or rejected in each of this many generations in a row, and the error is flat or under
+        its target.
     force_error : target; component RMSE over RMS of the worst class of the held-out set, or, without one,
         component RMSE in eV/Å on validation data.
     flat : relative improvement over the last generation that counts as none.
     """
 
     max_generations: PositiveInt = 5
-    candidate_fraction: Annotated[float, Field(ge=0.0, le=1.0)] = 0.02
+    uncertain_fraction: Annotated[float, Field(ge=0.0, le=1.0)] = 0.02
     rounds: PositiveInt = 2
     force_error: PositiveFloat | None = None
     flat: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.03

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ase_mlsample.active.models import evaluate, model_file, train
+from ase_mlsample.active.models import evaluate, has_model, model_file, train
 from ase_mlsample.active.tasks import Task
 from ase_mlsample.active.workplace import Workplace
 
@@ -40,6 +40,8 @@ def train_model(place: Workplace, generation: int) -> None:
     }
     place.say(generation, f"training on {len(frames)} structures")
     task = Task(place.key("train", generation), train, arguments)
+    if task.key in place.store and not has_model(place.directory.model(generation)):
+        place.store.remove(task.key)  # somebody removed the model that the result speaks of
     place.ledger.finish_stage(generation, "train", place.run_needed("train", generation, task))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from ase_mlsample.active.config import RunConfig
+from ase_mlsample.active.config_file import check_config
 from ase_mlsample.active.executors import check_main_guard
 from ase_mlsample.active.labelling import label_proposals, take_in
 from ase_mlsample.active.learning import evaluate_model, publish, train_model
@@ -77,11 +78,13 @@ class ActiveLoop:
         RuntimeError
             Training failed, no label could be had, workers cannot start, or another run holds the folder.
         ValueError
-            The folder holds a run with another configuration, reference or ledger version.
+            The configuration cannot work, or the folder holds a run with another configuration, reference or
+            ledger version.
         KeyboardInterrupt
             SIGINT or SIGTERM came; run again to go on.
         """
         check_main_guard()
+        check_config(self.config)
         with RunDirectory(self.config) as directory, _signals():
             directory.log.write("resumed" if directory.resumed else "started", name=self.config.name)
             try:

@@ -19,7 +19,7 @@ from ase_mlsample.calculators.base import MLCalculator
 from ase_mlsample.calculators.prediction import Calibration, Prediction
 from ase_mlsample.training.settings import ModelSettings, TrainingSettings
 
-__all__ = ["evaluate", "load_model", "model_file", "train"]
+__all__ = ["evaluate", "has_model", "load_model", "model_file", "train"]
 
 _NETWORKS, _COMMITTEE = "model.safetensors", "committee.json"
 
@@ -39,13 +39,19 @@ def model_file(directory: Path | str) -> Path:
     raise FileNotFoundError(f"there is no model in {directory}")
 
 
+def has_model(directory: Path | str) -> bool:
+    """Whether a folder holds a model."""
+    return any((Path(directory) / name).exists() for name in (_NETWORKS, _COMMITTEE))
+
+
 def load_model(directory: Path | str) -> MLCalculator:
     """The calculator of a generation; a worker loads it once."""
-    return _load(str(model_file(directory)))
+    path = model_file(directory)
+    return _load(str(path), path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=1)
-def _load(path: str) -> MLCalculator:
+def _load(path: str, _written: int) -> MLCalculator:
     if path.endswith(_NETWORKS):
         from ase_mlsample.calculators.ani import ANIEnsemble
 

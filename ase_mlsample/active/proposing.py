@@ -142,6 +142,7 @@ def _counts(verdicts: Sequence[str], runs: Sequence[dict[str, Any]]) -> dict[str
         "candidate": found["candidate"],
         "rejected": rejected,
         "candidate_fraction": found["candidate"] / max(1, checks),
+        "uncertain_fraction": min(1.0, (found["candidate"] + rejected) / max(1, checks)),
         "ends": dict(reasons),
     }
 

@@ -71,7 +71,7 @@ class RunDirectory:
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
-        self.path = config.directory
+        self.path = config.directory.absolute()
         self.reference = config.reference.reference()
         self.log = EventLog(self.path / "log.jsonl")
         self._lock: IO[str] | None = None

@@ -1,4 +1,4 @@
-"""When the loop ends: few candidates for some rounds and no progress left, or enough generations."""
+"""When the loop ends: few uncertain frames for some rounds and no progress left, or enough generations."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def stop_reason(stages: Stages, settings: StopSettings) -> str | None:
     last = max(stages)
     if _converged(stages, last, settings):
         return (
-            f"fewer than {settings.candidate_fraction:.1%} candidates in {settings.rounds} generations "
+            f"fewer than {settings.uncertain_fraction:.1%} uncertain frames in {settings.rounds} generations "
             "in a row, and the error is flat or under its target"
         )
     if last + 1 >= settings.max_generations:
@@ -45,8 +45,8 @@ def stop_reason(stages: Stages, settings: StopSettings) -> str | None:
 def _converged(stages: Stages, last: int, settings: StopSettings) -> bool:
     rounds = range(last - settings.rounds + 1, last + 1)
     for generation in rounds:
-        fraction = stages.get(generation, {}).get("select", {}).get("candidate_fraction")
-        if fraction is None or fraction >= settings.candidate_fraction:
+        fraction = stages.get(generation, {}).get("select", {}).get("uncertain_fraction")
+        if fraction is None or fraction >= settings.uncertain_fraction:
             return False
     now, before = generation_error(stages[last]), generation_error(stages[last - 1])
     if now is None or before is None:

@@ -7,6 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE
+from rich.console import Group, RenderableType
 from rich.table import Table
 
 from ase_mlsample.active.ledger import Ledger
@@ -24,8 +26,7 @@ def summarise(ledger: Ledger) -> dict[str, Any]:
     dict
         ``name``, ``reference``, ``finished`` (why the run ended, or None), ``labels`` (counts by status),
         ``failures`` (counts by message), ``label_seconds``, and ``generations``: for each, ``structures``
-        (counts by state), ``sources`` (labelled structures by kind), and the summaries of its stages
-        (explore, select, train, evaluate).
+        (counts by state) and the summaries of its stages (select, label, train, evaluate).
     """
     config = ledger.meta("config")
     labels = ledger.labels(ledger.meta("reference"))
@@ -62,45 +63,53 @@ def write_summary(ledger: Ledger, directory: Path) -> dict[str, Any]:
     return summary
 
 
-def generation_table(summary: dict[str, Any]) -> Table:
-    """One row a generation: structures, trust window, candidates, validation and held-out errors."""
+def generation_table(summary: dict[str, Any]) -> RenderableType:
+    """Tables for people: the course of the run, and the errors on the held-out set; 80 columns suffice."""
     generations = summary["generations"]
-    classes: list[str] = []
+    course = _table(
+        summary["name"], ["gen", "labels", "failed", "rejected", "lo–hi eV/Å", "uncertain", "val. eV/Å"]
+    )
     for entry in generations:
-        classes += [name for name in entry.get("evaluate", {}).get("classes", {}) if name not in classes]
-    title = f"{summary['name']}: force error (RMSE/RMS) and energy error (meV/atom) on the held-out set"
-    table = Table(title=title if classes else summary["name"], title_justify="left")
-    for heading in ("gen", "labels", "failed", "lo–hi eV/Å", "candidates", "val. eV/Å"):
+        course.add_row(*_course(entry))
+    judged = [entry for entry in generations if "evaluate" in entry]
+    if not judged:
+        return course
+    classes = [name for name in judged[-1]["evaluate"]["classes"] if name != "all"]
+    title = "held-out set: force RMSE/RMS, energy RMSE in meV/atom; 1σ coverage, rank correlation"
+    errors = _table(title, ["gen", *classes, "1σ", "ρ"])
+    for entry in judged:
+        errors.add_row(*_errors(entry, classes))
+    return Group(course, errors)
+
+
+def _table(title: str, headings: list[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False)
+    for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
-    for name in classes:
-        table.add_column(name, justify="right", no_wrap=True)
-    if classes:
-        table.add_column("1σ", justify="right")
-        table.add_column("ρ", justify="right")
-    for entry in generations:
-        table.add_row(*_row(entry, classes))
     return table
 
 
-def _row(entry: dict[str, Any], classes: list[str]) -> list[str]:
+def _course(entry: dict[str, Any]) -> list[str]:
     structures, select = entry["structures"], entry.get("select", {})
-    lost = structures.get("failed", 0) + structures.get("rejected", 0)
-    cells = [
+    waiting = f" ({structures['waiting']} wait)" if "waiting" in structures else ""
+    return [
         str(entry["generation"]),
-        f"+{structures.get('labelled', 0)}"
-        + (f" ({structures['waiting']} wait)" if "waiting" in structures else ""),
-        str(lost) if lost else "",
+        f"+{structures.get('labelled', 0)}{waiting}",
+        str(structures.get("failed", "")),
+        str(structures.get("rejected", "")),
         f"{select['lo']:.2f}–{select['hi']:.2f}" if "lo" in select else "",
-        f"{select['candidate_fraction']:.1%}" if "candidate_fraction" in select else "",
+        f"{select['uncertain_fraction']:.1%}" if "uncertain_fraction" in select else "",
         f"{entry['train']['force_rmse']:.3f}" if "train" in entry else "",
     ]
-    errors = entry.get("evaluate", {}).get("classes", {})
+
+
+def _errors(entry: dict[str, Any], classes: list[str]) -> list[str]:
+    errors = entry["evaluate"]["classes"]
+    cells = [str(entry["generation"])]
     for name in classes:
         found = errors.get(name)
-        cells.append(f"{found['force_error']:.3f} {1000 * found['energy_rmse']:.1f}" if found else "")
-    if classes:
-        everything = errors.get("all", {})
-        for key in ("coverage", "spearman"):
-            value = everything.get(key)
-            cells.append("" if value is None else f"{value:.2f}")
+        cells.append(f"{found['force_error']:.3f} {1000 * found['energy_rmse']:5.1f}" if found else "")
+    for key in ("coverage", "spearman"):
+        value = errors.get("all", {}).get(key)
+        cells.append("" if value is None else f"{value:.2f}")
     return cells

@@ -37,7 +37,7 @@ class EquationOfState:
     rms_residual: float
 
     @property
-    def bulk_modulus_GPa(self) -> float:  # noqa: N802  (the unit is spelled as in physics)
+    def bulk_modulus_GPa(self) -> float:
         """Bulk modulus in GPa."""
         return self.bulk_modulus / float(GPa)
 

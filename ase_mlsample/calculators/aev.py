@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
+
+if TYPE_CHECKING:
+    from ase_mlsample._core import AEV
 
 __all__ = ["AEVParameters"]
 
@@ -36,19 +39,19 @@ class AEVParameters:
 
     Parameters
     ----------
-    symbols
+    symbols : sequence of str
         Chemical symbols, in the order of the species index.
-    radial_cutoff, angular_cutoff
+    radial_cutoff, angular_cutoff : float
         Å; the angular one must be below the radial one.
-    radial_eta, angular_eta
+    radial_eta, angular_eta : float
         Å⁻².
-    radial_shifts, angular_shifts
+    radial_shifts, angular_shifts : tuple of float
         R_m, in Å.
-    zeta
+    zeta : float
         Sharpness of the angular sections.
-    sections
+    sections : tuple of float
         θ_p, in rad.
-    cutoff_function
+    cutoff_function : str
         "cosine", ½ cos(π r / R_c) + ½, or "smooth", exp(1 − 1 / max(1e-10, 1 − (r/R_c)²)).
 
     Raises
@@ -119,19 +122,19 @@ class AEVParameters:
 
         Parameters
         ----------
-        symbols
+        symbols : sequence of str
             Chemical symbols in species order.
-        start
+        start : float
             First shift, Å.
-        radial_cutoff, angular_cutoff
+        radial_cutoff, angular_cutoff : float
             Å.
-        n_radial, n_angular, n_sections
+        n_radial, n_angular, n_sections : int
             Numbers of radial shifts, of angular shifts, and of angular sections.
-        radial_eta, angular_eta
+        radial_eta, angular_eta : float
             Å⁻²; by the width rule if None.
-        zeta
+        zeta : float
             14.1 for 4 sections and 69.4 for 8 if None.
-        cutoff_function
+        cutoff_function : str
             "cosine" or "smooth".
 
         Raises
@@ -212,9 +215,9 @@ class AEVParameters:
 
         Parameters
         ----------
-        symbols
+        symbols : sequence of str
             One or several chemical symbols.
-        scale
+        scale : float
             Used instead of the ratio of covalent radii.
 
         Raises
@@ -280,7 +283,7 @@ class AEVParameters:
         per_pair = len(self.angular_shifts) * len(self.sections)
         return n * len(self.radial_shifts) + n * (n + 1) // 2 * per_pair
 
-    def kernel(self) -> Any:
+    def kernel(self) -> AEV:
         """The compiled kernel for these parameters; the same object for equal parameters."""
         return _kernel(self)
 
@@ -321,7 +324,7 @@ def _check_symbols(symbols: tuple[str, ...]) -> None:
 
 
 @lru_cache(maxsize=64)
-def _kernel(parameters: AEVParameters) -> Any:
+def _kernel(parameters: AEVParameters) -> AEV:
     from ase_mlsample import _core
 
     return _core.AEV(

@@ -15,6 +15,7 @@ from ase_mlsample.calculators.base import MLCalculator, has_volume, require_fini
 from ase_mlsample.calculators.prediction import Prediction, mean_over_members
 
 if TYPE_CHECKING:
+    from ase_mlsample._core import NeighborList
     from ase_mlsample.calculators.ani_model import ANIModel
 
 __all__ = ["ANIEnsemble"]
@@ -36,13 +37,13 @@ class ANIEnsemble(MLCalculator):
 
     Parameters
     ----------
-    model
+    model : ANIModel
         The networks and all that belongs to them.
-    device
+    device : str
         "cpu", or a CUDA device as torch names it; on CUDA the torch backend is used.
-    dtype
+    dtype : str
         Precision of AEV and networks, "float32" or "float64". Distances and sums are in double in both.
-    backend
+    backend : str
         "native" (compiled kernels) or "torch" (TorchANI's modules and autograd).
 
     Raises
@@ -76,7 +77,7 @@ class ANIEnsemble(MLCalculator):
         model = self.model
         self._table = species_table(model.symbols)
         self._self_energies = np.array([model.self_energies[symbol] for symbol in model.symbols])
-        self._runtime: tuple[_Backend, Any] | None = None
+        self._runtime: tuple[_Backend, NeighborList] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # Kernels and neighbour lists are made anew where they are needed.
@@ -95,9 +96,9 @@ class ANIEnsemble(MLCalculator):
 
         Parameters
         ----------
-        path
+        path : str or path
             The file.
-        device, dtype, backend
+        device, dtype, backend : str
             As for the class.
 
         Raises
@@ -116,7 +117,7 @@ class ANIEnsemble(MLCalculator):
 
         Parameters
         ----------
-        path
+        path : str or path
             Usually with the suffix .safetensors; the weights are written as the model has them, whatever the
             dtype of the calculator.
 
@@ -142,10 +143,10 @@ class ANIEnsemble(MLCalculator):
 
         Parameters
         ----------
-        torchani_model
+        torchani_model : torchani.arch.ANI
             A `torchani.arch.ANI` of element networks or an ensemble of them, such as
             `torchani.models.ANI2x()`; only its active members are taken.
-        device, dtype, backend
+        device, dtype, backend : str
             As for the class.
 
         Raises
@@ -186,9 +187,9 @@ class ANIEnsemble(MLCalculator):
 
         Parameters
         ----------
-        atoms
+        atoms : Atoms
             Any structure of the model's elements; it is not changed.
-        members
+        members : bool
             Give the spread and every member's energy, forces and stress too.
 
         Raises
@@ -208,11 +209,11 @@ class ANIEnsemble(MLCalculator):
 
         Parameters
         ----------
-        frames
+        frames : sequence of Atoms
             Structures of any size, cell and periodicity.
-        members
+        members : bool
             As for `evaluate`.
-        batch_atoms
+        batch_atoms : int
             Structures are joined up to this number of atoms; it sets the memory, not the results.
 
         Raises
@@ -239,11 +240,11 @@ class ANIEnsemble(MLCalculator):
         if members and self.n_members < 2:
             raise ValueError("this ensemble has one member, which has no spread: train at least two members")
 
-    def _graph(self, frames: Sequence[Atoms], neighbors: Any) -> Graph:
+    def _graph(self, frames: Sequence[Atoms], neighbors: NeighborList) -> Graph:
         shifts = self.backend == "torch"
         return concatenate(frames, neighbors, self._table, self.model.symbols, shifts=shifts)
 
-    def _start(self) -> tuple[_Backend, Any]:
+    def _start(self) -> tuple[_Backend, NeighborList]:
         from ase_mlsample import _core
 
         backend: _Backend
@@ -321,7 +322,7 @@ def _check_device(device: str) -> None:
         return
     import torch
 
-    if torch.device(device).type != "cuda":
+    if device.partition(":")[0] != "cuda":
         raise ValueError(f"device must be 'cpu' or a CUDA device such as 'cuda:0', not {device!r}")
     if not torch.cuda.is_available():
         raise ValueError(f"device {device!r} is not available: torch {torch.__version__} finds no CUDA here")

@@ -22,7 +22,7 @@ def model_from_torchani(torchani_model: Any) -> ANIModel:
 
     Parameters
     ----------
-    torchani_model
+    torchani_model : torchani.arch.ANI
         A `torchani.arch.ANI`.
 
     Returns
@@ -71,9 +71,9 @@ def model_to_torchani(model: ANIModel, *, dtype: str) -> Any:
 
     Parameters
     ----------
-    model
+    model : ANIModel
         The ensemble.
-    dtype
+    dtype : str
         "float32" or "float64".
 
     Raises

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ase_mlsample._core import NeighborList
 
 __all__ = ["Graph", "MemberSums", "concatenate", "species_index", "species_table"]
 
@@ -22,17 +25,17 @@ class Graph:
 
     Parameters
     ----------
-    numbers, species
+    numbers, species : arrays
         (N,) atomic numbers, int64, and species indices, int32.
-    first
+    first : array
         (N + 1,) int64; edges first[i] to first[i + 1] leave atom i.
-    second
+    second : array
         (E,) int32, the atom at the end of an edge, in global numbering.
-    vectors
+    vectors : array
         (E, 3) Å, from the first atom to (the image of) the second.
-    frame_first
+    frame_first : array
         (S + 1,) int64; structure s holds the atoms frame_first[s] to frame_first[s + 1].
-    shifts
+    shifts : array or None
         (E, 3) int32, the image of the second atom in units of the cell; None where not asked for.
     """
 
@@ -51,11 +54,11 @@ class MemberSums:
 
     Parameters
     ----------
-    energies
+    energies : array
         (M, N) atomic energies of all members.
-    gradient
+    gradient : array
         (m, N, 3) derivative of each member's sum of energies by the positions; m = 1 for the members' mean.
-    virial
+    virial : array
         (m, S, 3, 3) derivative by the strain of each structure.
     """
 
@@ -93,7 +96,7 @@ def species_index(atoms: Atoms, table: NDArray[np.int32], symbols: Sequence[str]
 
 def concatenate(
     frames: Sequence[Atoms],
-    neighbors: Any,
+    neighbors: NeighborList,
     table: NDArray[np.int32],
     symbols: Sequence[str],
     *,
@@ -103,13 +106,13 @@ def concatenate(
 
     Parameters
     ----------
-    frames
+    frames : sequence of Atoms
         Structures of any size, cell and periodicity.
-    neighbors
+    neighbors : NeighborList
         A `_core.NeighborList`, updated for each structure in turn.
-    table, symbols
+    table, symbols : array and sequence of str
         As for `species_index`.
-    shifts
+    shifts : bool
         Whether the images of the second atoms are needed.
 
     Raises
@@ -149,7 +152,7 @@ def concatenate(
 
 
 def _frame(
-    atoms: Atoms, neighbors: Any, table: NDArray[np.int32], symbols: Sequence[str]
+    atoms: Atoms, neighbors: NeighborList, table: NDArray[np.int32], symbols: Sequence[str]
 ) -> dict[str, NDArray[Any]]:
     species = species_index(atoms, table, symbols)
     positions = np.ascontiguousarray(atoms.positions, dtype=float)

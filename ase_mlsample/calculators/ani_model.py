@@ -30,19 +30,19 @@ class ANIModel:
 
     Parameters
     ----------
-    aev
+    aev : AEVParameters
         Parameters of the AEV; its `symbols` are the elements of the model.
-    networks
+    networks : MemberNetworks
         The members' networks, with the same symbols in the same order.
-    self_energies
+    self_energies : dict
         eV, for each element.
-    scale
+    scale : float
         eV per unit of the networks' output.
-    repulsion
+    repulsion : Repulsion or None
         Short-range repulsion added to every member, or None.
-    calibration
+    calibration : Calibration
         Factors from raw to calibrated spread.
-    metadata
+    metadata : dict
         Anything else of JSON types that belongs in the file, such as a training summary.
 
     Raises

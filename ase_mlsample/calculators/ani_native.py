@@ -16,9 +16,9 @@ class NativeBackend:
 
     Parameters
     ----------
-    model
+    model : ANIModel
         The ensemble.
-    dtype
+    dtype : str
         "float32" or "float64", for AEV and networks; distances and sums are in double in both.
     """
 
@@ -32,9 +32,9 @@ class NativeBackend:
 
         Parameters
         ----------
-        graph
+        graph : Graph
             The structures.
-        members
+        members : bool
             Whether to give every member's derivatives.
         """
         edges = (graph.species, graph.first, graph.second, graph.vectors)

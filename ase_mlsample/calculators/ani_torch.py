@@ -78,11 +78,11 @@ class TorchBackend:
 
     Parameters
     ----------
-    model
+    model : ANIModel
         The ensemble.
-    dtype
+    dtype : str
         "float32" or "float64", for AEV and networks; pair vectors are in double in both.
-    device
+    device : str
         As torch names it.
     """
 
@@ -97,9 +97,9 @@ class TorchBackend:
 
         Parameters
         ----------
-        graph
+        graph : Graph
             The structures, with the shifts of the pairs.
-        members
+        members : bool
             Whether to give every member's derivatives.
 
         Raises

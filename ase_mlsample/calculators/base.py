@@ -181,9 +181,7 @@ class MLCalculator(BaseCalculator):  # type: ignore[misc]
         system_changes: Sequence[str] = tuple(all_changes),  # noqa: ARG002
     ) -> None:
         """Evaluate the atoms (default: those evaluated last) and fill ``results``."""
-        target = self._given_or_last(atoms)
-        self._forget()
-        self._refresh(target, members=False)
+        self._refresh(self._given_or_last(atoms), members=False)
 
     def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
         """Value of one property, from the cache if the atoms did not change.
@@ -300,12 +298,12 @@ class MLCalculator(BaseCalculator):  # type: ignore[misc]
         return self._snapshot.atoms()
 
     def _refresh(self, atoms: Atoms, *, members: bool) -> None:
-        known = {} if self.check_state(atoms) else self.results
+        # Asking for the spread must not change results by rounding: a trajectory would depend on who looks.
+        known = self.results if members and not self.check_state(atoms) else {}
         self._forget()
         require_finite(atoms)
         snapshot = _Snapshot(atoms, self.state_arrays)
         prediction = self.evaluate(atoms, members=members)
-        # Asking for the spread must not change results by rounding: a trajectory would depend on who looks.
         self.results = known or self._results_of(prediction, atoms)
         self._spread = prediction.spread
         self._snapshot = snapshot

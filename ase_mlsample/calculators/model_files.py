@@ -32,13 +32,13 @@ def write_model_file(
 
     Parameters
     ----------
-    path
+    path : str or path
         Where to; an existing file is replaced, missing folders are an error.
-    tensors
+    tensors : mapping from str to array
         Named arrays; they are stored bit for bit.
-    kind
+    kind : str
         What the file describes, such as "ani".
-    description
+    description : mapping
         Everything but the arrays, of JSON types.
 
     Raises
@@ -101,9 +101,9 @@ def read_model_file(
 
     Parameters
     ----------
-    path
+    path : str or path
         The file.
-    kind
+    kind : str
         What it should describe.
 
     Returns

@@ -119,21 +119,21 @@ class MemberNetworks(nn.Module):
 
     Parameters
     ----------
-    n_members
+    n_members : int
         M, at least 1.
-    n_inputs
+    n_inputs : int
         L, the length of the AEV.
-    hidden
+    hidden : sequence of int, or mapping from str to such
         Widths of the hidden layers, or a mapping from chemical symbol to widths.
-    activation
+    activation : str
         "celu" (α = 0.1), "gelu", "tanh" or "softplus".
-    symbols
+    symbols : sequence of str
         Elements, in the order of the species index.
-    rng
+    rng : numpy.random.Generator
         Draws the initial weights, member by member.
-    bias
+    bias : bool
         Whether layers have biases.
-    dtype
+    dtype : torch.dtype or str
         torch.float32 or torch.float64, or the name of one.
 
     Raises
@@ -175,10 +175,10 @@ class MemberNetworks(nn.Module):
 
         Parameters
         ----------
-        layers
+        layers : mapping
             For each element, in species order, the weights [(M, out, in), …] and the biases [(M, 1, out), …]
             of its layers; an empty list of biases for layers without.
-        activation
+        activation : str
             As for the class.
 
         Raises
@@ -289,9 +289,9 @@ class MemberNetworks(nn.Module):
 
         Parameters
         ----------
-        aev
+        aev : Tensor
             (N, L), shared by the members, or (M, N, L), one for each.
-        species
+        species : Tensor
             (N,) int64, index into `symbols`; the same atoms for every member.
 
         Returns
@@ -317,18 +317,18 @@ class MemberNetworks(nn.Module):
 
         Parameters
         ----------
-        aev
+        aev : Tensor
             (N, L), shared by the members.
-        species
+        species : Tensor
             (N,) int64, index into `symbols`.
-        mean
+        mean : bool
             Give the derivative of the mean over members only, which saves the product by M.
 
         Returns
         -------
-        energies
+        energies : Tensor
             (M, N).
-        gradient
+        gradient : Tensor
             (M, N, L), or (1, N, L) where `mean`.
         """
         activation = ACTIVATIONS[self.activation]

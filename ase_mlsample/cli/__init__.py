@@ -15,6 +15,7 @@ import traceback
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from types import ModuleType
+from typing import Any
 
 __all__ = ["VERBS", "main"]
 
@@ -105,9 +106,17 @@ def _one_line(error: Exception) -> str:
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     if isinstance(error, OSError) and error.filename is not None:
         text = f"{error.filename}: {error.strerror}"
+    elif type(error).__name__ == "ValidationError" and hasattr(error, "errors"):
+        text = "; ".join(_setting(problem) for problem in error.errors())
     text = " ".join(text.split())
     planned = isinstance(error, (*BAD_INPUT, RuntimeError, OSError)) and text
     return text if planned else " ".join(f"{type(error).__name__}: {text} (--debug shows where)".split())
+
+
+def _setting(problem: dict[str, Any]) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message
 
 
 def _complain(message: str, status: int) -> int:

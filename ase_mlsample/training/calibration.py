@@ -8,7 +8,14 @@ from scipy.stats import t as student_t
 
 from ase_mlsample.calculators.prediction import Calibration
 
-__all__ = ["Coverage", "MemberErrors", "calibration_factor", "coverage", "expected_coverage", "fit_calibration"]
+__all__ = [
+    "Coverage",
+    "MemberErrors",
+    "calibration_factor",
+    "coverage",
+    "expected_coverage",
+    "fit_calibration",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,9 @@ def calibration_factor(errors: ArrayLike, sigmas: ArrayLike) -> float:
     """
     errors, sigmas = np.asarray(errors, dtype=float), np.asarray(sigmas, dtype=float)
     if errors.size == 0 or errors.shape != sigmas.shape:
-        raise ValueError(f"calibration needs as many errors as deviations, not {errors.shape} and {sigmas.shape}")
+        raise ValueError(
+            f"calibration needs as many errors as deviations, not {errors.shape} and {sigmas.shape}"
+        )
     squared, variance = float(np.mean(errors**2)), float(np.mean(sigmas**2))
     if not (np.isfinite(squared) and np.isfinite(variance) and squared > 0 and variance > 0):
         raise ValueError(
@@ -83,8 +92,8 @@ def fit_calibration(
 ) -> tuple[Calibration, dict[str, Coverage]]:
     """Factors from frames that no member has seen, and the coverage of each quantity.
 
-    Without forces (or stress) among the labels the factor of the quantity before it stands in, and no coverage is
-    given for it. Members that agree exactly, or are exactly right, keep the factor 1.
+    Without forces (or stress) among the labels the factor of the quantity before it stands in, and no
+    coverage is given for it. Members that agree exactly, or are exactly right, keep the factor 1.
 
     Parameters
     ----------

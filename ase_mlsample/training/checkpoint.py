@@ -3,8 +3,6 @@
 import hashlib
 import json
 import os
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ _VERSION = 1
 
 def save_checkpoint(path: Path, state: dict[str, Any], *, mark: str) -> None:
     """Write a checkpoint under a temporary name, flush it and move it into place."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.partial")  # one name: a kill leaves one at most
     with partial.open("wb") as file:
         torch.save({"version": _VERSION, "fingerprint": mark, "state": state}, file)
         file.flush()
@@ -42,9 +40,7 @@ def load_checkpoint(path: Path, *, mark: str) -> dict[str, Any] | None:
     try:
         content = torch.load(path, weights_only=True)
         version, found, state = content["version"], content["fingerprint"], content["state"]
-    except (
-        RuntimeError, EOFError, KeyError, TypeError, OSError, pickle.UnpicklingError, zipfile.BadZipFile
-    ) as error:  # fmt: skip
+    except Exception as error:  # fmt: skip
         raise ValueError(f"the checkpoint {path} cannot be read ({error}); {remedy}") from error
     if version != _VERSION:
         raise ValueError(f"the checkpoint {path} is of version {version}, not {_VERSION}; {remedy}")
@@ -60,7 +56,14 @@ def fingerprint(dataset: Dataset, description: dict[str, Any], tensors: list[tor
     """What identifies a training: every label and position, every setting, the starting weights, the seed."""
     digest = hashlib.sha256(json.dumps([description, seed], sort_keys=True).encode())
     for atoms, labels in zip(dataset, dataset.labels, strict=True):
-        for array in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, labels.forces, labels.stress):
+        for array in (
+            atoms.numbers,
+            atoms.positions,
+            atoms.cell.array,
+            atoms.pbc,
+            labels.forces,
+            labels.stress,
+        ):
             digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
         digest.update(np.array([labels.energy, labels.weight]).tobytes())
     for tensor in tensors:

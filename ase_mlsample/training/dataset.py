@@ -21,7 +21,7 @@ class Dataset(Sequence[Atoms]):
     """A checked list of labelled frames.
 
     The frames are copies without calculator, with the labels under ``info["REF_energy"]`` (eV),
-    ``arrays["REF_forces"]`` (eV/Å) and ``info["REF_stress"]`` ((6,), eV/Å³, Voigt xx yy zz yz xz xy, dE/dε/V).
+    ``arrays["REF_forces"]`` (eV/Å) and ``info["REF_stress"]`` ((6,), eV/Å³, Voigt xx yy zz yz xz xy).
     Every frame has an energy; forces and stress may be missing. ``info["config_weight"]`` scales a frame in
     the loss (1 where absent); ``info["config_type"]`` names its kind in reports.
 
@@ -30,8 +30,8 @@ class Dataset(Sequence[Atoms]):
     frames
         Labelled frames.
     energy_key, forces_key, stress_key
-        Where other people keep the labels. The names ``energy``, ``free_energy``, ``forces`` and ``stress`` are
-        also looked up in the frame's calculator, where ASE's readers put them.
+        Where other people keep the labels. The names ``energy``, ``free_energy``, ``forces`` and ``stress``
+        are also looked up in the frame's calculator, where ASE's readers put them.
     calculator_labels
         Take energy (the free energy where stored), forces and stress from each frame's calculator.
 
@@ -101,7 +101,7 @@ class Dataset(Sequence[Atoms]):
         else:
             try:
                 frames = ase.io.read(path, index=index)
-            except (ase.io.formats.UnknownFileTypeError, ValueError, IndexError, StopIteration) as error:
+            except Exception as error:  # each reader raises its own kinds
                 raise ValueError(f"{path} cannot be read as a list of frames: {error}") from error
         return cls(
             [frames] if isinstance(frames, Atoms) else frames,
@@ -121,7 +121,9 @@ class Dataset(Sequence[Atoms]):
         """
         path = Path(path)
         if path.suffix not in {".xyz", ".extxyz"}:
-            raise ValueError(f"a data set is written as .extxyz or .xyz, not {path.suffix!r}: others drop labels")
+            raise ValueError(
+                f"a data set is written as .extxyz or .xyz, not {path.suffix!r}: others drop labels"
+            )
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         ase.io.write(partial, self._frames, format="extxyz")
         partial.replace(path)
@@ -204,7 +206,9 @@ class Dataset(Sequence[Atoms]):
                 f"it covers {', '.join(symbols)}"
             )
         numbers = np.array([atomic_numbers[symbol] for symbol in symbols])
-        return np.array([(atoms.numbers[:, None] == numbers).sum(axis=0) for atoms in self._frames], dtype=float)
+        return np.array(
+            [(atoms.numbers[:, None] == numbers).sum(axis=0) for atoms in self._frames], dtype=float
+        )
 
 
 def _normalised(atoms: Atoms, labels: Labels, *, drop: Sequence[str]) -> Atoms:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ase_mlsample.calculators.networks import MemberNetworks
 from ase_mlsample.training.calibration import MemberErrors
-from ase_mlsample.training.features import Batch, FeatureSet, StructureGradient
+from ase_mlsample.training.features import Batch, FeatureSet, structure_gradient
 from ase_mlsample.training.loss import Output
 from ase_mlsample.training.targets import Targets
 
@@ -47,7 +47,7 @@ def training_output(networks: MemberNetworks, batch: Batch, scale: float, *, wit
     inputs = batch.aev.expand(networks.n_members, -1, -1).detach().requires_grad_(True)
     atomic = networks(inputs, batch.species)
     (g,) = torch.autograd.grad(atomic.sum(), inputs, create_graph=True)
-    gradient, virials = StructureGradient.apply(g * batch.slopes, batch.derivatives)
+    gradient, virials = structure_gradient(g * batch.slopes, batch.derivatives)
     return Output(scale * _frame_sums(atomic, batch).double(), scale * gradient, scale * virials)
 
 
@@ -91,7 +91,9 @@ class SquaredErrors:
         known = t.has_forces[batch.atoms]
         forces = (output.gradient + t.forces[batch.atoms].nan_to_num()).square().sum(dim=2)
         self._count(1, mask[:, batch.frame_of_atom] * known, forces, 3)
-        stress = (output.virials - t.virials[frames].nan_to_num()) / t.volumes[frames].nan_to_num(1.0)[:, None, None]
+        stress = (output.virials - t.virials[frames].nan_to_num()) / t.volumes[frames].nan_to_num(1.0)[
+            :, None, None
+        ]
         squares = torch.stack([stress[:, :, a, b] for a, b in _VOIGT]).square().sum(dim=0)
         self._count(2, mask * t.has_stress[frames], squares, 6)
 
@@ -112,7 +114,7 @@ class SquaredErrors:
 def held_out_errors(
     networks: MemberNetworks, features: FeatureSet, targets: Targets, frames: NDArray[np.int64], scale: float
 ) -> tuple[MemberErrors, MemberErrors | None, MemberErrors | None]:
-    """Errors of energies per atom, force components and stress components of each member on the given frames."""
+    """Errors of energies per atom, force components and stress components of each member on given frames."""
     energies, forces, stress = [], [], []
     for batch, output in outputs(networks, features, frames, scale):
         rows = torch.from_numpy(batch.frames)
@@ -120,7 +122,9 @@ def held_out_errors(
         known = targets.has_forces[batch.atoms]
         forces.append((output.gradient[:, known] + targets.forces[batch.atoms][known]).flatten(1))
         has = targets.has_stress[rows]
-        error = (output.virials[:, has] - targets.virials[rows][has]) / targets.volumes[rows][has][:, None, None]
+        error = (output.virials[:, has] - targets.virials[rows][has]) / targets.volumes[rows][has][
+            :, None, None
+        ]
         stress.append(torch.stack([error[:, :, a, b] for a, b in _VOIGT], dim=2).flatten(1))
 
     def joined(parts: list[torch.Tensor]) -> MemberErrors | None:

@@ -1,7 +1,7 @@
 """Descriptors and neighbour geometry of a whole data set, computed once and served in batches.
 
-Training never differentiates the AEV twice: with g = dE/dAEV from the networks the position gradient is Jᵀg, and
-the derivative of a loss L(Jᵀg) by g is J (dL/dJᵀg). Both are products with the fixed Jacobian J of the AEVs.
+Training never differentiates the AEV twice: with g = dE/dAEV from the networks the position gradient is Jᵀg,
+and the derivative of a loss L(Jᵀg) by g is J (dL/dJᵀg): products with the fixed Jacobian J of the AEVs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from ase_mlsample import _core
 from ase_mlsample.calculators.aev import AEVParameters
 from ase_mlsample.training.standardisation import Standardisation
 
-__all__ = ["Batch", "Derivatives", "FeatureSet", "Geometry", "StructureGradient"]
+__all__ = ["Batch", "Derivatives", "FeatureSet", "Geometry", "structure_gradient"]
 
 
 class Derivatives(Protocol):
@@ -31,7 +31,7 @@ class Derivatives(Protocol):
         """J v: positions (M, N, 3) and strains (M, S, 3, 3) → (M, N, L)."""
 
 
-class StructureGradient(torch.autograd.Function):
+class _StructureGradient(torch.autograd.Function):
     """Derivative of Σ g·AEV by positions and strain, with J v as its own derivative."""
 
     @staticmethod
@@ -53,6 +53,13 @@ class StructureGradient(torch.autograd.Function):
         strain = None if by_strain is None else by_strain.contiguous().numpy()
         tangent = ctx.derivatives.tangent(by_positions.contiguous().numpy(), strain)
         return torch.from_numpy(tangent).to(ctx.dtype), None
+
+
+def structure_gradient(g: torch.Tensor, derivatives: Derivatives) -> tuple[torch.Tensor, torch.Tensor]:
+    """Derivative of Σ g·AEV by positions (M, N, 3) and strain (M, S, 3, 3), differentiable by g (M, N, L)."""
+    apply: Any = _StructureGradient.apply
+    gradient: tuple[torch.Tensor, torch.Tensor] = apply(g, derivatives)
+    return gradient
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +197,7 @@ class FeatureSet:
     cutoff
         Å; how far the pairs reach where that is more than the AEV's cutoff.
     cache_bytes
-        Memory for the derivatives of the AEVs. Where they fit they are kept (some 10 kB per atom and element),
+        Memory for the derivatives of the AEVs. Where they fit they are kept (some 10 kB per atom),
         which makes products with them a few dozen times faster; otherwise each product computes them.
 
     Raises
@@ -254,7 +261,9 @@ class FeatureSet:
         starts = self.geometry.frame_first[frames]
         sizes = self.n_atoms[frames]
         frame_of_atom = np.repeat(np.arange(len(frames)), sizes)
-        atoms = torch.from_numpy(np.arange(len(frame_of_atom)) + np.repeat(starts - _offsets(sizes)[:-1], sizes))
+        atoms = torch.from_numpy(
+            np.arange(len(frame_of_atom)) + np.repeat(starts - _offsets(sizes)[:-1], sizes)
+        )
         species = self.species[atoms]
         return Batch(
             frames=frames,

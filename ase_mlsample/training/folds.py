@@ -31,7 +31,7 @@ def fold_numbers(n_frames: int, *, n_folds: int) -> NDArray[np.int64]:
     """(S,) fold of every frame: each run of `n_folds` frames visits every fold once, in a scrambled order.
 
     The fold of a frame depends on its place in the set alone, so that a growing set keeps its held-out frames
-    held out, and scrambling keeps periodic orders in the set (a diamond, a liquid, a diamond …) out of the folds.
+    held out; scrambling keeps periodic orders in the set (a diamond, a liquid, a diamond …) out of the folds.
 
     Raises
     ------
@@ -39,9 +39,7 @@ def fold_numbers(n_frames: int, *, n_folds: int) -> NDArray[np.int64]:
         If there are fewer frames than folds.
     """
     if n_frames < n_folds:
-        raise ValueError(
-            f"{n_frames} frames cannot be cut into {n_folds} folds; add frames or lower `folds` in the settings"
-        )
+        raise ValueError(f"{n_frames} frames cannot be cut into {n_folds} folds; add frames or lower `folds`")
     blocks = -(-n_frames // n_folds)
     orders = [np.random.default_rng([n_folds, block]).permutation(n_folds) for block in range(blocks)]
     return np.concatenate(orders)[:n_frames]
@@ -52,8 +50,9 @@ def strided_split(
 ) -> Split:
     """Strided cross-validation: a few folds for validation per member, the last ones held out from all.
 
-    With 16 folds, two for validation and one held out this is the 13/2/1 scheme of ANI-Al, with one difference:
-    the held-out fold is common to all members, so that ensemble errors on it are errors on unseen frames.
+    With 16 folds, two for validation and one held out this is the 13/2/1 scheme of ANI-Al, with one
+    difference: the held-out fold is common to all members, so that the ensemble's errors on it are errors on
+    unseen frames.
 
     Raises
     ------
@@ -63,8 +62,8 @@ def strided_split(
     rotating = n_folds - held_out_folds
     if validation_folds >= rotating:
         raise ValueError(
-            f"{n_folds} folds with {validation_folds} for validation and {held_out_folds} held out leave none to "
-            "train on; raise `folds`"
+            f"{n_folds} folds with {validation_folds} for validation and {held_out_folds} held out leave "
+            "none to train on; raise `folds`"
         )
     fold = fold_numbers(n_frames, n_folds=n_folds)
     held_out = fold >= rotating

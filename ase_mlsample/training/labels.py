@@ -37,15 +37,15 @@ class Labels:
 def read_labels(atoms: Atoms, *, index: int, energy_key: str, forces_key: str, stress_key: str) -> Labels:
     """Labels of one frame under the given keys.
 
-    A key is looked up in ``info`` (energy, stress) or ``arrays`` (forces); the names that ASE's readers move into
-    the calculator (``energy``, ``free_energy``, ``forces``, ``stress``) are then looked up in its results.
+    A key is looked up in ``info`` (energy, stress) or ``arrays`` (forces); the names that ASE's readers move
+    into the calculator (``energy``, ``free_energy``, ``forces``, ``stress``) are then looked up there.
 
     Raises
     ------
     KeyError
         If the energy is missing; forces and stress may be absent.
     ValueError
-        If a label is not finite or has a wrong shape, or a stress belongs to a frame without three cell vectors.
+        If a label is not finite or has a wrong shape, or a frame with a stress lacks cell vectors.
     """
     where = f"frame {index} ({atoms.get_chemical_formula()})"
     if len(atoms) == 0:
@@ -55,8 +55,8 @@ def read_labels(atoms: Atoms, *, index: int, energy_key: str, forces_key: str, s
     energy = _lookup(atoms, energy_key, per_atom=False)
     if energy is None:
         raise KeyError(
-            f"{where} has no energy under {energy_key!r} (info: {sorted(map(str, atoms.info))}, results of its "
-            f"calculator: {_result_names(atoms)}); name the key with energy_key=, "
+            f"{where} has no energy under {energy_key!r} (info: {sorted(map(str, atoms.info))}, results of "
+            f"its calculator: {_result_names(atoms)}); name the key with energy_key=, "
             "or use calculator_labels=True for energies stored with a calculator"
         )
     return Labels(
@@ -104,7 +104,9 @@ def _stress(atoms: Atoms, key: str, where: str) -> NDArray[np.float64] | None:
     if value is None:
         return None
     if atoms.cell.rank < 3:
-        raise ValueError(f"{where} has a stress but no cell with three vectors; drop the stress or give the cell")
+        raise ValueError(
+            f"{where} has a stress but no cell with three vectors; drop the stress or give the cell"
+        )
     array = np.asarray(value)
     if array.size == 9:
         full = _checked(array.reshape(3, 3), (3, 3), "stress", where)

@@ -37,8 +37,8 @@ class Loss:
 
     w_E ⟨(ΔE/N)²⟩/(f·1 Å)² + w_F ⟨ΔF²⟩/f² + w_S ⟨(Δ(dE/dε)/N)²⟩/(f·1 Å)²,
 
-    energies and stress averaged over frames, forces over atoms, by the frames' weights. It is a sum over frames
-    with fixed denominators, so that the mean over batches of an epoch is the loss on the whole set.
+    energies and stress averaged over frames, forces over atoms, by the frames' weights. It is a sum over
+    frames with fixed denominators, so that the mean over batches of an epoch is the loss on the whole set.
 
     Parameters
     ----------
@@ -63,7 +63,10 @@ class Loss:
         self._settings = settings
         self._weights = member_weights * targets.weights
         if not bool((self._weights.sum(dim=1) > 0).all()):
-            raise ValueError("a member has no training frame of positive weight; add frames or raise config_weight")
+            raise ValueError(
+                "a member has no training or validation frame of positive weight; "
+                "add frames or raise config_weight"
+            )
         power = 1.0 if settings.energy_normalization == "atom" else 0.5
         self._energy_units = self.unit * targets.n_atoms**power
         self._virial_units = self.unit * targets.n_atoms

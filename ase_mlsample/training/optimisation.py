@@ -73,8 +73,9 @@ class Optimisation:
         self._validation_loss = Loss(settings, problem.targets, torch.from_numpy(split.validation).double())
         self._train_frames = np.flatnonzero((split.train > 0).any(axis=0) & (weights > 0))
         self._validation_frames = np.flatnonzero(split.validation.any(axis=0))
-        self._parameters = list(problem.networks.parameters())
+        self._parameters: list[torch.Tensor] = list(problem.networks.parameters())
         self._averaged = problem.networks.copy()
+        self._averaged_parameters: list[torch.Tensor] = list(self._averaged.parameters())
         self._best = [p.detach().clone() for p in self._parameters]
         members = problem.networks.n_members
         self._best_loss = torch.full((members,), math.inf, dtype=torch.float64)
@@ -134,9 +135,10 @@ class Optimisation:
             output = training_output(p.networks, batch, p.scale, with_forces=self._with_gradient)
             losses = self._train_loss(batch, output)
             if not bool(losses.isfinite().all()):
+                members = (~losses.isfinite()).nonzero().flatten().tolist()
                 raise RuntimeError(
-                    f"the loss of members {losses.isfinite().logical_not().nonzero().flatten().tolist()} is not finite "
-                    f"in epoch {self.epoch + 1}; lower learning_rate or set gradient_clip (the last checkpoint is kept)"
+                    f"the loss of members {members} is not finite in epoch {self.epoch + 1}; lower "
+                    "learning_rate or set gradient_clip (the last checkpoint is kept)"
                 )
             self._update(losses.sum() * self._steps_per_epoch)
             total += losses.detach()
@@ -158,7 +160,7 @@ class Optimisation:
         # early on the average must not remember the random start
         keep = min(self._settings.average, self._step / (self._step + 9.0))
         with torch.no_grad():
-            torch._foreach_lerp_(list(self._averaged.parameters()), self._parameters, 1.0 - keep)
+            torch._foreach_lerp_(self._averaged_parameters, self._parameters, 1.0 - keep)
 
     @torch.no_grad()
     def _validate(self, train_loss: torch.Tensor) -> dict[str, Any]:
@@ -176,7 +178,7 @@ class Optimisation:
             )
         better = losses < self._best_loss
         self._best_loss = torch.where(better, losses, self._best_loss)
-        for best, current in zip(self._best, self._averaged.parameters(), strict=True):
+        for best, current in zip(self._best, self._averaged_parameters, strict=True):
             best[better] = current[better]
         self._since_best = 0 if bool(better.any()) else self._since_best + 1
         patience = self._settings.patience
@@ -205,7 +207,7 @@ class Optimisation:
         """All that a checkpoint needs."""
         return {
             "weights": [p.detach() for p in self._parameters],
-            "averaged": [p.detach() for p in self._averaged.parameters()],
+            "averaged": [p.detach() for p in self._averaged_parameters],
             "best": self._best,
             "best_loss": self._best_loss,
             "since_best": self._since_best,
@@ -222,7 +224,7 @@ class Optimisation:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from the state of a checkpoint."""
         with torch.no_grad():
-            for parameters, key in ((self._parameters, "weights"), (self._averaged.parameters(), "averaged")):
+            for parameters, key in ((self._parameters, "weights"), (self._averaged_parameters, "averaged")):
                 for parameter, value in zip(parameters, state[key], strict=True):
                     parameter.copy_(value)
         self._best, self._best_loss = list(state["best"]), state["best_loss"]

@@ -1,4 +1,4 @@
-"""Inputs of zero mean and unit variance for the optimiser, folded into the first layer of the finished networks."""
+"""Inputs of zero mean and unit variance for the optimiser, folded into the first layer at the end."""
 
 from dataclasses import dataclass
 from typing import Self

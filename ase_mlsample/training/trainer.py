@@ -1,10 +1,10 @@
 """Training of all members of an ensemble at once, from a data set to a calibrated calculator."""
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,17 +46,17 @@ def train_ensemble(
 ) -> TrainingResult:
     """Train an ensemble of ANI networks on energies, forces and stress.
 
-    A folder that holds a checkpoint of the same training (same data, model, settings and seed) is resumed, and
-    ends with the weights of the undisturbed run, bit for bit at the same number of threads. A finished one is
-    returned without work.
+    A folder that holds a checkpoint of the same training (same data, model, settings and seed) is resumed,
+    and ends with the weights of the undisturbed run, bit for bit. A finished one is
+    returned after its final evaluation.
 
     Parameters
     ----------
     dataset
         Labelled frames.
     model
-        What to build, or an earlier model to go on from (a warm start): its descriptor, self energies, scale and
-        weights are kept.
+        What to build, or an earlier model to go on from (a warm start): its descriptor, self energies, scale
+        and weights are kept.
     settings
         How to train.
     rng
@@ -70,6 +70,8 @@ def train_ensemble(
 
     Raises
     ------
+    TypeError
+        If the data or the model are of another kind.
     ValueError
         If there are too few frames, elements without parameters, atoms on top of each other, or the folder's
         checkpoint belongs to another training.
@@ -77,17 +79,45 @@ def train_ensemble(
         If the loss stops being finite; the last checkpoint stays.
     """
     settings = settings or TrainingSettings()
+    model = model or ModelSettings()
+    _check_types(dataset, model)
     seed = int(rng.integers(2**63))
-    split = _split(len(dataset), model, settings, np.random.default_rng([seed, 1]))
     directory = Path(directory)
-    setup = _Setup.of(dataset, model or ModelSettings(), settings, np.random.default_rng([seed, 2]))
-    mark = _fingerprint(dataset, setup, settings, seed)
+    mark = _mark(dataset, model, settings, seed)
+    split = _split(len(dataset), model, settings, np.random.default_rng([seed, 1]))
     state = load_checkpoint(directory / _CHECKPOINT, mark=mark)
-    directory.mkdir(parents=True, exist_ok=True)
-    run = Optimisation(setup.problem(split, settings), settings, np.random.default_rng([seed, 3]))
-    if state is not None:
-        run.restore(state)
-    with TrainingProgress(settings.epochs, done=run.epoch, enabled=progress) as bar:
+    with _torch_threads(settings.torch_threads):
+        setup = _Setup.of(dataset, model, settings, np.random.default_rng([seed, 2]))
+        problem = Problem(setup.networks, setup.features, setup.targets, split, setup.model.scale)
+        run = Optimisation(problem, settings, np.random.default_rng([seed, 3]))
+        if state is not None:
+            run.restore(state)
+        directory.mkdir(parents=True, exist_ok=True)
+        _optimise(run, directory, mark=mark, epochs=settings.epochs, progress=progress, on_epoch=on_epoch)
+        return setup.finish(run, split, directory / _MODEL, settings)
+
+
+def _check_types(dataset: object, model: object) -> None:
+    if not isinstance(dataset, Dataset):
+        raise TypeError(
+            f"the data must be a Dataset, not {type(dataset).__name__}; Dataset(frames) makes one"
+        )
+    if not isinstance(model, ModelSettings | ANIModel):
+        raise TypeError(
+            f"model must be ModelSettings or an ANIModel to go on from, not {type(model).__name__}"
+        )
+
+
+def _optimise(
+    run: Optimisation,
+    directory: Path,
+    *,
+    mark: str,
+    epochs: int,
+    progress: bool,
+    on_epoch: Callable[[int], None] | None,
+) -> None:
+    with TrainingProgress(epochs, done=run.epoch, enabled=progress) as bar:
 
         def report(record: dict[str, Any] | None) -> None:
             bar.epoch(run.epoch, record)
@@ -95,13 +125,21 @@ def train_ensemble(
                 on_epoch(run.epoch)
 
         run.run(directory / _CHECKPOINT, directory / _HISTORY, mark=mark, report=report)
-    return setup.finish(run, split, directory / _MODEL, settings)
+
+
+@contextmanager
+def _torch_threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _split(
-    n_frames: int, model: ModelSettings | ANIModel | None, settings: TrainingSettings, rng: np.random.Generator
+    n_frames: int, model: ModelSettings | ANIModel, settings: TrainingSettings, rng: np.random.Generator
 ) -> Split:
-    model = model or ModelSettings()
     members = model.n_members if isinstance(model, ANIModel) else model.members
     folds = {"n_folds": settings.folds, "held_out_folds": settings.held_out_folds}
     if settings.validation == "bagging":
@@ -109,10 +147,13 @@ def _split(
     return strided_split(n_frames, members=members, validation_folds=settings.validation_folds, **folds)
 
 
-def _fingerprint(dataset: Dataset, setup: "_Setup", settings: TrainingSettings, seed: int) -> str:
-    free = {"max_minutes", "checkpoint_seconds", "cache_memory_GB"}  # these do not change what is learned
-    description = {"model": setup.model.describe(), "settings": settings.model_dump(exclude=free)}
-    return fingerprint(dataset, description, list(setup.model.networks.parameters()), seed)
+def _mark(dataset: Dataset, model: ModelSettings | ANIModel, settings: TrainingSettings, seed: int) -> str:
+    """What a checkpoint must have in common with this training."""
+    free = {"max_minutes", "checkpoint_seconds", "cache_gigabytes"}  # these do not change what is learned
+    start = model.describe() if isinstance(model, ANIModel) else model.model_dump(mode="json")
+    weights: list[torch.Tensor] = list(model.networks.parameters()) if isinstance(model, ANIModel) else []
+    description = {"model": start, "settings": settings.model_dump(mode="json", exclude=free)}
+    return fingerprint(dataset, description, weights, seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +174,18 @@ class _Setup:
         settings: TrainingSettings,
         rng: np.random.Generator,
     ) -> "_Setup":
-        warm = isinstance(model, ANIModel)
         symbols = model.symbols or dataset.symbols
         composition = dataset.composition(symbols)
         aev = model.aev if isinstance(model, ANIModel) else model.aev.parameters(symbols)
-        repulsion = model.repulsion if isinstance(model, ANIModel) else Repulsion() if model.repulsion else None
+        repulsion = (
+            model.repulsion if isinstance(model, ANIModel) else Repulsion() if model.repulsion else None
+        )
         features = FeatureSet(
             list(dataset),
             aev,
             double=settings.precision == "float64",
             cutoff=0.0 if repulsion is None else repulsion.cutoff(symbols),
-            cache_bytes=int(settings.cache_memory_GB * 2**30),
+            cache_bytes=int(settings.cache_gigabytes * 2**30),
         )
         targets = reduced_labels(dataset, features.geometry, repulsion)
         standardisation = Standardisation.of(features.aev, features.species, len(symbols))
@@ -171,9 +213,6 @@ class _Setup:
         energies = composition @ np.array([start.self_energies[symbol] for symbol in symbols])
         return cls(start, networks, features, targets.less(energies), standardisation)
 
-    def problem(self, split: Split, settings: TrainingSettings) -> Problem:
-        return Problem(self.networks, self.features, self.targets, split, self.model.scale)
-
     def finish(
         self, run: Optimisation, split: Split, path: Path, settings: TrainingSettings
     ) -> TrainingResult:
@@ -200,7 +239,7 @@ class _Setup:
             calibration=calibration,
             metadata=metadata,
         )
-        calculator = ANIEnsemble(model)
+        calculator = ANIEnsemble(model, dtype=settings.precision)
         calculator.save(path)
         return TrainingResult(
             calculator=calculator,

@@ -57,7 +57,7 @@ class CrystalSettings(BaseModel):
     prototypes: tuple[str, ...] = Field(min_length=1)
     frames: PositiveInt = 50
     strain: Fraction = 0.05
-    rattle_A: tuple[float, float] = (0.03, 0.12)  # noqa: N815  (the unit is in the name)
+    rattle_A: tuple[float, float] = (0.03, 0.12)
 
     @model_validator(mode="after")
     def _ordered(self) -> CrystalSettings:

@@ -42,10 +42,10 @@ class LiquidSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     frames: PositiveInt = 50
-    temperature_K: PositiveRange  # noqa: N815  (the unit is in the name)
+    temperature_K: PositiveRange
     density: PositiveRange
     frames_per_run: PositiveInt = 5
-    melt_K: PositiveFloat | None = None  # noqa: N815
+    melt_K: PositiveFloat | None = None
     melt_ps: PositiveFloat = 2.0
     equilibration_ps: PositiveFloat = 2.0
     interval_ps: PositiveFloat = 1.0

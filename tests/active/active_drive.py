@@ -1,11 +1,11 @@
-"""Run a configuration in a process of its own, with a point where it waits to be killed: active_drive.py CONFIG POINT FILE."""
+"""Run a configuration with a point where the run waits to be killed: active_drive.py CONFIG POINT FILE."""
 
 import sys
 from pathlib import Path
 
 from active_toy import block
 
-from ase_mlsample.active import ActiveLoop, read_config, ledger, models, store
+from ase_mlsample.active import ActiveLoop, ledger, models, read_config, store
 
 
 def in_ledger(blocked):

@@ -29,6 +29,18 @@ def alive(pid):
         return False
 
 
+def descendants(pid):
+    """Processes that a process started, and those that they started."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(path.parent.name)] = int(path.read_text().rsplit(")", 1)[1].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    found = {child for child, parent in parents.items() if parent == pid}
+    return found.union(*(descendants(child) for child in found))
+
+
 def calls(values):
     """Structures that the reference was asked for, and by which process."""
     path = Path(values["reference"]["kwargs"]["calls"])

@@ -24,7 +24,7 @@ def block(path: Path) -> None:
 class Witness(Calculator):
     """Stillinger–Weber that writes down whom it labelled, fails for some, and can wait to be killed."""
 
-    implemented_properties = ["energy", "free_energy", "forces", "stress"]
+    implemented_properties = ("energy", "free_energy", "forces", "stress")
 
     def __init__(self, calls=None, fail_below=0, block_at=None, blocked=None, always_die=False):
         super().__init__()
@@ -54,7 +54,7 @@ class Witness(Calculator):
 
 
 class WithoutNumbers(Calculator):
-    implemented_properties = ["energy", "forces"]
+    implemented_properties = ("energy", "forces")
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)

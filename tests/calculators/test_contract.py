@@ -84,6 +84,11 @@ def committee() -> Committee:
     )
 
 
+def committee_of_ours() -> Committee:
+    cls = import_module("ase_mlsample.calculators.stillinger_weber").StillingerWeber
+    return Committee([cls(), cls(lambda_=24.0), cls(epsilon=2.0)])
+
+
 def emt_committee() -> Committee:
     return Committee([EMT(), EMT(), EMT()])
 
@@ -112,7 +117,10 @@ ANI_SINGLE = replace(testing.Tolerances.single(), energy=2e-5)
 CALCULATORS = [
     Case("morse", Morse, without(COPPER, "large")),
     Case("morse-ensemble", lambda: Morse((1.3, 1.4, 1.6)), without(COPPER, "large")),
-    Case("committee", committee, COPPER),
+    Case("committee", committee, without(COPPER, "large")),
+    Case(
+        "committee-of-ours", committee_of_ours, SILICON, requires="ase_mlsample.calculators.stillinger_weber"
+    ),
     # ASE's EMT cannot be pickled once it was used.
     Case("committee-emt", emt_committee, without(COPPER, "large"), pickles=False),
     Case("stillinger-weber", stillinger_weber, SILICON, requires="ase_mlsample.calculators.stillinger_weber"),

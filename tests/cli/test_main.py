@@ -86,6 +86,16 @@ def test_errors_are_one_line_and_a_status(monkeypatch, capsys, error, status, li
     assert capsys.readouterr().err == line
 
 
+def test_settings_that_do_not_validate_are_one_line(monkeypatch, capsys):
+    from ase_mlsample.validation.liquid import LiquidSettings
+
+    with pytest.raises(ValueError, match="density") as caught:
+        LiquidSettings(temperature_K=(1, 2), density=(3, -2))
+    verb(monkeypatch, caught.value)
+    assert cli.main(["status", "a"]) == 2
+    assert capsys.readouterr().err == "mlsample: density.1: Input should be greater than 0\n"
+
+
 def test_debug_shows_the_traceback(monkeypatch, capsys):
     verb(monkeypatch, ValueError("here"))
     assert cli.main(["status", "a", "--debug"]) == 2

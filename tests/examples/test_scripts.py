@@ -20,6 +20,7 @@ def test_script_runs(script, tmp_path):
         capture_output=True,
         text=True,
         timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout

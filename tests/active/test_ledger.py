@@ -1,0 +1,157 @@
+import sqlite3
+
+import ase.db
+import numpy as np
+import pytest
+from ase.build import bulk
+
+from ase_mlsample.active import Ledger
+from ase_mlsample.active.label import structure_hash
+
+REFERENCE = "r0123"
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger.create(tmp_path / "ledger.db", reference=REFERENCE, config={"name": "x"})
+
+
+@pytest.fixture
+def frames(rng):
+    frames = []
+    for number in range(5):
+        atoms = bulk("Si", cubic=True)
+        atoms.positions += rng.normal(0, 0.1, atoms.positions.shape)
+        atoms.info = {
+            "config_type": "1e5",
+            "source": "test",
+            "number": number,
+            "T": 1 / 3,
+            "array": np.ones(3),
+        }
+        atoms.info["numpy"] = np.float64(0.1)
+        frames.append(atoms)
+    return frames
+
+
+def label(number):
+    return {
+        "status": "labelled",
+        "energy": -number / 7,
+        "forces": np.full((8, 3), number / 3),
+        "stress": np.arange(6) / 7,
+        "max_force": 1.0,
+        "attempts": 1,
+        "seconds": 0.5,
+    }
+
+
+FAILED = {
+    "status": "failed",
+    "error": {"type": "E", "message": "no", "tail": ""},
+    "attempts": 2,
+    "seconds": 1.0,
+}
+
+
+def test_structures_survive_exactly(ledger, frames):
+    assert ledger.propose(0, frames, stage="select", summary={"a": 1}) == 5
+    proposals = ledger.proposals()
+    assert [p.structure for p in proposals] == [structure_hash(atoms) for atoms in frames]
+    for found, atoms in zip(ledger.atoms(proposals), frames, strict=True):
+        assert structure_hash(found) == structure_hash(atoms)
+        expected = {k: v for k, v in atoms.info.items() if k != "array"} | {"generation": 0}
+        assert found.info == expected
+    assert ledger.stages() == {0: {"select": {"a": 1, "proposed": 5}}}
+
+
+def test_known_structures_are_not_proposed_again(ledger, frames):
+    ledger.propose(0, frames[:3], stage="select", summary={})
+    assert ledger.propose(1, [*frames, frames[4]], stage="select", summary={}) == 2
+    assert [p.generation for p in ledger.proposals()] == [0, 0, 0, 1, 1]
+    assert len(ledger.proposals(1)) == 2
+
+
+def test_labels_survive_exactly_and_once(ledger, frames):
+    ledger.propose(0, frames, stage="select", summary={})
+    first, second, third, *_ = ledger.proposals()
+    ledger.add_labels(REFERENCE, [(second, label(2)), (first, label(1)), (third, FAILED)])
+    ledger.add_labels(REFERENCE, [(first, label(9))])
+    found = ledger.training_set(REFERENCE)
+    assert [atoms.info["number"] for atoms in found] == [0, 1]
+    assert found[0].info["REF_energy"] == -1 / 7
+    assert np.array_equal(found[1].arrays["REF_forces"], np.full((8, 3), 2 / 3))
+    assert np.array_equal(found[0].info["REF_stress"], np.arange(6) / 7)
+    assert structure_hash(found[0]) == structure_hash(frames[0])
+    labels = ledger.labels(REFERENCE)
+    assert labels[third.structure].error == "E: no"
+    assert labels[third.structure].attempts == 2
+    assert ledger.labels("another") == {}
+    assert ledger.training_set("another") == []
+
+
+def test_failures_can_be_forgotten(ledger, frames):
+    ledger.propose(0, frames, stage="select", summary={})
+    first, second, *_ = ledger.proposals()
+    ledger.add_labels(REFERENCE, [(first, FAILED), (second, label(1))])
+    assert ledger.forget_failures(REFERENCE) == [first.structure]
+    assert set(ledger.labels(REFERENCE)) == {second.structure}
+
+
+def test_is_an_ase_database(ledger, frames):
+    ledger.propose(2, frames, stage="select", summary={})
+    ledger.add_labels(REFERENCE, [(ledger.proposals()[0], label(1))])
+    with ase.db.connect(ledger.path) as database:
+        assert len(database) == 5
+        (row,) = database.select(status="labelled")
+        assert row.energy == -1 / 7
+        assert row.generation == 2
+        assert row.structure == structure_hash(frames[0])
+
+
+def test_tasks_are_counted(ledger):
+    ledger.add_tasks("explore", 1, [("a", {"status": "done"}), ("b", FAILED)])
+    ledger.add_tasks("explore", 1, [("b", {"status": "done"})])
+    assert ledger.task_counts(1) == {"explore": {"done": 2}}
+
+
+def test_opens_again(ledger):
+    assert Ledger.open(ledger.path).meta("config") == {"name": "x"}
+    with pytest.raises(FileExistsError):
+        Ledger.create(ledger.path, reference=REFERENCE, config={})
+
+
+def test_another_version_is_refused(ledger):
+    ledger.set_meta("format", 99)
+    with pytest.raises(ValueError, match=r"ledger format 99.*reads format 1"):
+        Ledger.open(ledger.path)
+
+
+@pytest.mark.parametrize("content", [b"not a database", b""])
+def test_another_file_is_refused(tmp_path, content):
+    path = tmp_path / "ledger.db"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="not a ledger"):
+        Ledger.open(path)
+
+
+def test_a_plain_ase_database_is_refused(tmp_path, frames):
+    with ase.db.connect(tmp_path / "plain.db") as database:
+        database.write(frames[0])
+    with pytest.raises(ValueError, match="not a ledger"):
+        Ledger.open(tmp_path / "plain.db")
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="mlsample run"):
+        Ledger.open(tmp_path / "ledger.db")
+
+
+def test_a_failed_transaction_leaves_nothing(ledger, frames):
+    broken = [*frames[:1], object()]
+    with pytest.raises(AttributeError):
+        ledger.propose(0, broken, stage="select", summary={})
+    assert ledger.proposals() == []
+    connection = sqlite3.connect(ledger.path)
+    assert connection.execute("SELECT COUNT(*) FROM systems").fetchone() == (0,)
+    connection.close()
