@@ -71,7 +71,7 @@ def main() -> None:
     frames = rattled_silicon(args.frames, args.atoms, rng)
     aev = AEVSettings(radial_cutoff=5.2, angular_cutoff=4.2).parameters(("Si",))
     start = time.perf_counter()
-    features = FeatureSet(frames, aev, cache_bytes=2**31)
+    features = FeatureSet(frames, aev)
     features.standardise(Standardisation.of(features.aev, features.species, 1))
     setup = time.perf_counter() - start
     targets = reduced_labels(Dataset(frames), features.geometry, None)
@@ -109,7 +109,7 @@ def main() -> None:
         end=", ",
     )
     print(f"hidden {args.hidden}; threads: torch {torch.get_num_threads()}, core {_core.num_threads()}")
-    print(f"set-up (neighbours, AEVs, derivatives): {1e6 * setup / len(features.species):.1f} µs/atom, once")
+    print(f"set-up (neighbours, AEVs): {1e6 * setup / len(features.species):.1f} µs/atom, once")
     for name, cost in parts.items():
         print(f"  {name:<20}{1e6 * cost / n:8.2f} µs/atom")
     epoch = whole / n * len(features.species)

@@ -12,6 +12,7 @@ _Int32 = NDArray[np.int32]
 
 def num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...
+def instruction_set() -> str: ...
 
 class NeighborList:
     def __init__(self, cutoff: float, skin: float = 0.0) -> None: ...
@@ -100,47 +101,3 @@ class AEV:
         *,
         double: bool,
     ) -> _Float: ...
-
-class AEVJacobian32:
-    def __init__(
-        self,
-        aev: AEV,
-        species: _Int32,
-        first: _Int64,
-        second: _Int32,
-        vectors: _Float64,
-        frame_first: _Int64,
-    ) -> None: ...
-    @staticmethod
-    def bytes_needed(
-        aev: AEV,
-        species: _Int32,
-        first: _Int64,
-        second: _Int32,
-        vectors: _Float64,
-        frame_first: _Int64,
-    ) -> int: ...
-    def gradient(self, frames: _Int64, g: NDArray[np.float32]) -> tuple[_Float64, _Float64]: ...
-    def tangent(self, frames: _Int64, v: _Float64, strain: _Float64 | None) -> NDArray[np.float32]: ...
-
-class AEVJacobian64:
-    def __init__(
-        self,
-        aev: AEV,
-        species: _Int32,
-        first: _Int64,
-        second: _Int32,
-        vectors: _Float64,
-        frame_first: _Int64,
-    ) -> None: ...
-    @staticmethod
-    def bytes_needed(
-        aev: AEV,
-        species: _Int32,
-        first: _Int64,
-        second: _Int32,
-        vectors: _Float64,
-        frame_first: _Int64,
-    ) -> int: ...
-    def gradient(self, frames: _Int64, g: NDArray[np.float64]) -> tuple[_Float64, _Float64]: ...
-    def tangent(self, frames: _Int64, v: _Float64, strain: _Float64 | None) -> NDArray[np.float64]: ...

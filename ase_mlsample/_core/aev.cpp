@@ -17,16 +17,22 @@ namespace {
 
 [[noreturn]] void invalid(const std::string& message) { throw std::invalid_argument(message); }
 
+// Larger parameters mean nothing, and products of them would leave the range of the kernels' exponentials.
+constexpr double kLargest = 1e6;
+constexpr double kLongest = 1e7;
+
 void require_positive(double value, const char* name) {
-    if (!(std::isfinite(value) && value > 0)) {
-        invalid(std::string(name) + " must be a positive number, not " + std::to_string(value));
+    if (!(value > 0 && value <= kLargest)) {
+        invalid(std::string(name) + " must be a positive number, at most 1e6, not " + std::to_string(value));
     }
 }
 
 void require_finite(const std::vector<double>& values, const char* name) {
     if (values.empty()) invalid(std::string(name) + " is empty: at least one value is needed");
     for (double value : values) {
-        if (!std::isfinite(value)) invalid(std::string(name) + " holds a value that is not finite");
+        if (!(std::abs(value) <= kLargest)) {
+            invalid(std::string(name) + " holds a value that is not finite or beyond 1e6");
+        }
     }
 }
 
@@ -45,6 +51,11 @@ void check_settings(const AevSettings& s) {
     if (s.angular_cutoff > s.radial_cutoff) {
         invalid("angular_cutoff (" + std::to_string(s.angular_cutoff) + ") must not exceed radial_cutoff (" +
                 std::to_string(s.radial_cutoff) + ")");
+    }
+    const double kinds = s.num_species, radial = static_cast<double>(s.radial_shifts.size()),
+                 angular = static_cast<double>(s.angular_shifts.size()) * static_cast<double>(s.sections.size());
+    if (const double length = kinds * radial + kinds * (kinds + 1) / 2 * angular; length > kLongest) {
+        invalid("an AEV would have " + std::to_string(length) + " entries; at most 1e7 are possible");
     }
 }
 

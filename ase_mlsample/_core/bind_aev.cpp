@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "aev.hpp"
+#include "bind_arrays.hpp"
 
 namespace nb = nanobind;
 using mlsample::Aev;
@@ -78,16 +79,6 @@ int members_of(const Array& array, const char* name) {
         throw nb::value_error((std::string(name) + " must have a leading axis of members").c_str());
     }
     return static_cast<int>(array.shape(0));
-}
-
-template <class T>
-T* new_array(std::initializer_list<size_t> shape, nb::object& out) {
-    size_t size = 1;
-    for (size_t n : shape) size *= n;
-    T* data = new T[size];
-    nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
-    out = nb::cast(nb::ndarray<nb::numpy, T>(data, shape, owner));
-    return data;
 }
 
 template <class T>

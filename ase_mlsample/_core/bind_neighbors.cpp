@@ -1,8 +1,11 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
+#include <initializer_list>
+#include <memory>
 #include <stdexcept>
 
+#include "in_use.hpp"
 #include "neighbors.hpp"
 
 namespace nb = nanobind;
@@ -15,12 +18,14 @@ using Positions = nb::ndarray<const double, nb::shape<-1, 3>, nb::c_contig, nb::
 using Cell = nb::ndarray<const double, nb::shape<3, 3>, nb::c_contig, nb::device::cpu>;
 using Periodicity = nb::ndarray<const bool, nb::shape<3>, nb::c_contig, nb::device::cpu>;
 
-// A view that keeps the arrays alive; the list writes its next state elsewhere while such a view exists.
+constexpr const char* kWhat = "neighbour list";
+
+// A read-only view that keeps the arrays alive; the list writes its next state elsewhere while such a view exists.
 template <typename T>
-nb::ndarray<nb::numpy, T> view(const NeighborList& list, T* data, std::initializer_list<size_t> shape) {
+nb::ndarray<nb::numpy, const T> view(const NeighborList& list, const T* data, std::initializer_list<size_t> shape) {
     auto* keep = new std::shared_ptr<PairArrays>(list.arrays());
     nb::capsule owner(keep, [](void* p) noexcept { delete static_cast<std::shared_ptr<PairArrays>*>(p); });
-    return nb::ndarray<nb::numpy, T>(data, shape, owner);
+    return nb::ndarray<nb::numpy, const T>(data, shape, owner);
 }
 
 bool update(NeighborList& list, const Positions& positions, const Cell& cell, const Periodicity& pbc) {
@@ -28,6 +33,7 @@ bool update(NeighborList& list, const Positions& positions, const Cell& cell, co
     const double* r = positions.data();
     const double* c = cell.data();
     const bool* p = pbc.data();
+    const mlsample::InUse use(list.in_use(), kWhat);
     nb::gil_scoped_release release;
     return list.update(r, n, c, p);
 }
@@ -36,6 +42,7 @@ bool update(NeighborList& list, const Positions& positions, const Cell& cell, co
 template <typename F>
 void property(nb::class_<NeighborList>& cls, const char* name, F pick) {
     auto getter = [pick](NeighborList& list) {
+        const mlsample::InUse use(list.in_use(), kWhat);
         if (!list.ready())
             throw std::runtime_error("the neighbour list is empty: call update(positions, cell, pbc) first");
         return pick(list, *list.arrays(), static_cast<size_t>(list.pairs()));

@@ -1,11 +1,11 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
-#include <initializer_list>
-#include <memory>
 #include <stdexcept>
 #include <string>
 
+#include "bind_arrays.hpp"
+#include "in_use.hpp"
 #include "neighbors.hpp"
 #include "repulsion.hpp"
 #include "stillinger_weber.hpp"
@@ -19,23 +19,18 @@ namespace {
 
 template <typename T, typename Shape>
 using Input = nb::ndarray<const T, Shape, nb::c_contig, nb::device::cpu>;
-using Output = nb::ndarray<nb::numpy, double>;
-
-Output array(std::initializer_list<size_t> shape) {
-    size_t size = 1;
-    for (size_t length : shape) size *= length;
-    std::unique_ptr<double[]> data(new double[size]);
-    nb::capsule owner(data.get(), [](void* p) noexcept { delete[] static_cast<double*>(p); });
-    return Output(data.release(), shape, owner);
-}
 
 nb::tuple compute(StillingerWeber& potential, const NeighborList& neighbors) {
+    const mlsample::InUse own(potential.in_use(), "potential"), list(neighbors.in_use(), "neighbour list");
     const auto n = static_cast<size_t>(neighbors.ready() ? neighbors.size() : 0);
-    Output energies = array({n}), forces = array({n, 3}), virial = array({3, 3});
+    nb::object energies, forces, virial;
+    double* e = new_array<double>({n}, energies);
+    double* f = new_array<double>({n, 3}, forces);
+    double* w = new_array<double>({3, 3}, virial);
     double energy = 0.0;
     {
         nb::gil_scoped_release release;
-        energy = potential.compute(neighbors, energies.data(), forces.data(), virial.data());
+        energy = potential.compute(neighbors, e, f, w);
     }
     return nb::make_tuple(energy, energies, forces, virial);
 }
@@ -70,10 +65,13 @@ nb::tuple zbl(Input<int32_t, nb::shape<-1>> numbers, Input<int64_t, nb::shape<-1
     if (frame_first.shape(0) < 1) throw std::invalid_argument("zbl: `frame_first` is empty");
     const size_t frames = frame_first.shape(0) - 1;
     check_offsets(frame_first.data(), frames, n, "frame_first", "atoms");
-    Output energies = array({n}), gradient = array({n, 3}), virial = array({frames, 3, 3});
+    nb::object energies, gradient, virial;
+    double* e = new_array<double>({n}, energies);
+    double* g = new_array<double>({n, 3}, gradient);
+    double* w = new_array<double>({frames, 3, 3}, virial);
     mlsample::RepulsionTask task{numbers.data(), first.data(), second.data(), vectors.data(), inner.data(),
                                  outer.data(), static_cast<int64_t>(inner.shape(0)), frame_first.data(),
-                                 static_cast<int64_t>(frames), energies.data(), gradient.data(), virial.data()};
+                                 static_cast<int64_t>(frames), e, g, w};
     {
         nb::gil_scoped_release release;
         mlsample::zbl(task);

@@ -20,21 +20,9 @@
 
 namespace mlsample {
 
-// 2: AVX-512 (F, DQ, VL, BW), 1: AVX2 with FMA, 0: neither.
-inline int isa_level() {
-#ifdef MLSAMPLE_X86
-    static const int level = [] {
-        __builtin_cpu_init();
-        const bool fma = __builtin_cpu_supports("fma");
-        if (fma && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
-            return 2;
-        return fma && __builtin_cpu_supports("avx2") ? 1 : 0;
-    }();
-    return level;
-#else
-    return 0;
-#endif
-}
+// 2: AVX-512 (F, DQ, VL, BW), 1: AVX2 with FMA, 0: neither. The environment variable MLSAMPLE_ISA (baseline, avx2,
+// avx512), read once, asks for less than the machine has; std::invalid_argument if it is unknown or too much.
+int isa_level();
+const char* isa_name();
 
 }  // namespace mlsample

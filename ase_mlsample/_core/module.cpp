@@ -6,7 +6,6 @@ namespace nb = nanobind;
 void bind_parallel(nb::module_& m);
 void bind_neighbors(nb::module_& m);
 void bind_aev(nb::module_& m);
-void bind_aev_jacobian(nb::module_& m);
 void bind_potentials(nb::module_& m);
 
 NB_MODULE(_native, m) {
@@ -16,6 +15,5 @@ NB_MODULE(_native, m) {
     bind_parallel(m);
     bind_neighbors(m);
     bind_aev(m);
-    bind_aev_jacobian(m);
     bind_potentials(m);
 }

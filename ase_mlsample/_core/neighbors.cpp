@@ -12,13 +12,14 @@
 namespace mlsample {
 namespace {
 
-void check_finite(const double* positions, int64_t n) {
+void check_positions(const double* positions, int64_t n) {
     for (int64_t k = 0; k < 3 * n; ++k) {
-        if (std::isfinite(positions[k])) continue;
+        if (std::abs(positions[k]) <= kFarthest) continue;
         const double* r = positions + 3 * (k / 3);
         std::ostringstream text;
-        text << "the position of atom " << k / 3 << " is not finite: (" << r[0] << ", " << r[1] << ", " << r[2]
-             << "); the structure is broken before it reached the neighbour list";
+        text << "the position of atom " << k / 3
+             << (std::isfinite(positions[k]) ? " is too far from the origin: (" : " is not finite: (") << r[0] << ", "
+             << r[1] << ", " << r[2] << "); the structure was broken before it reached the neighbour list";
         throw std::invalid_argument(text.str());
     }
 }
@@ -106,10 +107,8 @@ void NeighborList::cut() {
     to.first[0] = 0;
     const int parts = parts_for(n_, 512);
     scratch_.resize(4 * longest_ * parts);
-    constexpr int kMostParts = 256;
-    int64_t ends[kMostParts];
-    double closest[kMostParts];
-    if (parts > kMostParts) throw std::runtime_error("neighbour lists use at most 256 threads");
+    int64_t ends[kMostThreads];
+    double closest[kMostThreads];
     const auto kernel = MLSAMPLE_PICK_KERNEL(cut_candidates);
     parallel_parts(n_, parts, [&](int part, int64_t begin, int64_t end) {
         CutTask task{images_.data(), candidates_.first.data(), candidates_.image.data(),
@@ -147,7 +146,7 @@ void NeighborList::report_overlap() const {
 bool NeighborList::update(const double* positions, int64_t n, const double* cell, const bool* pbc) {
     bool rebuilt = false;
     try {
-        check_finite(positions, n);
+        check_positions(positions, n);
         const Lattice lattice = complete_lattice(cell, pbc);
         rebuilt = !still_valid(positions, n, lattice);
         if (rebuilt) {

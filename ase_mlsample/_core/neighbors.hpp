@@ -1,6 +1,7 @@
 // Neighbour lists: full, both directions, self images included, for any periodicity and any cell.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -58,6 +59,7 @@ public:
     const double* distances() const { return arrays_->distances.data(); }
     const int32_t* shifts();
     const std::shared_ptr<PairArrays>& arrays() const { return arrays_; }
+    std::atomic<bool>& in_use() const { return in_use_; }
 
 private:
     bool still_valid(const double* positions, int64_t n, const Lattice& lattice) const;
@@ -65,6 +67,7 @@ private:
     void cut();
     void report_overlap() const;
 
+    mutable std::atomic<bool> in_use_{false};
     double cutoff_, skin_;
     bool ready_ = false;
     int64_t n_ = 0, pairs_ = 0;
@@ -79,5 +82,7 @@ private:
 
 // Pairs closer than this (Å) are atoms on top of each other.
 constexpr double kOverlap = 1e-3;
+// Farther out (Å) than this distances are not resolved to 1e-7 Å.
+constexpr double kFarthest = 1e9;
 
 }  // namespace mlsample

@@ -57,6 +57,13 @@ std::string describe(const double* cell) {
                                 "vectors there or switch the periodicity off (atoms.pbc)");
 }
 
+[[noreturn]] void too_small(double radius, double images) {
+    std::ostringstream text;
+    text << "the cell is too flat or too small for a cutoff of " << radius << " Å: " << images
+         << " images would have to be searched for each atom; repeat the cell or give it another shape";
+    throw std::invalid_argument(text.str());
+}
+
 void fill_free_directions(Lattice& lattice) {
     double* c = lattice.cell;
     int periodic[3], free[3], p = 0, f = 0;
@@ -98,9 +105,7 @@ void size_bins(const double* extent, const bool* pbc, int64_t n, double radius, 
         bins.reach[k] = static_cast<int64_t>(std::min(reach, 1e9));
     }
     if (scanned > kMostImages)
-        throw std::invalid_argument("the cell is too flat or too small for a cutoff of " + std::to_string(radius) +
-                                    " Å: " + std::to_string(scanned) + " images would have to be searched for each "
-                                    "atom; repeat the cell or give it another shape");
+        too_small(radius, scanned);
 }
 
 void fractional_coordinates(const double* positions, int64_t n, const Lattice& lattice, std::vector<double>& out) {
@@ -117,11 +122,10 @@ void fractional_coordinates(const double* positions, int64_t n, const Lattice& l
     }
 }
 
-void fill_bins(const double* positions, int64_t n, const Lattice& lattice, double radius, Bins& bins) {
-    std::vector<double> fractional;
-    fractional_coordinates(positions, n, lattice, fractional);
-    double low[3] = {0, 0, 0}, extent[3];
+// What the bins cover: the cell where it is periodic, otherwise the atoms. Fractions start at low.
+void cover(const std::vector<double>& fractional, int64_t n, const Lattice& lattice, double* low, double* extent) {
     for (int k = 0; k < 3; ++k) {
+        low[k] = 0.0;
         extent[k] = lattice.height[k];
         if (lattice.pbc[k] || n == 0) continue;
         double high = fractional[k];
@@ -132,11 +136,13 @@ void fill_bins(const double* positions, int64_t n, const Lattice& lattice, doubl
         }
         extent[k] = high - low[k];  // free directions are unit vectors: fractions are lengths
     }
-    size_bins(extent, lattice.pbc, n, radius, bins);
+}
+
+void place_atoms(const double* positions, const std::vector<double>& fractional, int64_t n, const Lattice& lattice,
+                 const double* low, const double* extent, Bins& bins) {
     bins.wrapped.assign(positions, positions + 3 * n);
     bins.wrap.assign(3 * n, 0);
     bins.place.resize(3 * n);
-    bins.first.assign(bins.count[0] * bins.count[1] * bins.count[2] + 1, 0);
     for (int64_t i = 0; i < n; ++i) {
         for (int k = 0; k < 3; ++k) {
             double s = fractional[3 * i + k];
@@ -152,10 +158,20 @@ void fill_bins(const double* positions, int64_t n, const Lattice& lattice, doubl
             bins.place[3 * i + k] = static_cast<int32_t>(std::clamp<int64_t>(bin, 0, bins.count[k] - 1));
         }
     }
+}
+
+void fill_bins(const double* positions, int64_t n, const Lattice& lattice, double radius, Bins& bins) {
+    std::vector<double> fractional;
+    fractional_coordinates(positions, n, lattice, fractional);
+    double low[3], extent[3];
+    cover(fractional, n, lattice, low, extent);
+    size_bins(extent, lattice.pbc, n, radius, bins);
+    place_atoms(positions, fractional, n, lattice, low, extent, bins);
     auto index = [&](int64_t i) {
         const int32_t* p = &bins.place[3 * i];
         return (p[0] * bins.count[1] + p[1]) * bins.count[2] + p[2];
     };
+    bins.first.assign(bins.count[0] * bins.count[1] * bins.count[2] + 1, 0);
     for (int64_t i = 0; i < n; ++i) ++bins.first[index(i) + 1];
     for (size_t b = 1; b < bins.first.size(); ++b) bins.first[b] += bins.first[b - 1];
     bins.atoms.resize(n);
@@ -292,7 +308,7 @@ void find_candidates(const double* positions, int64_t n, const Lattice& lattice,
         }
     });
     for (int64_t i = 0; i < n; ++i) out.first[i + 1] += out.first[i];
-    if (out.first[n] > INT32_MAX)
+    if (out.first[n] > INT32_MAX - n)  // each pair may need an image of its own
         throw std::invalid_argument("more than 2^31 neighbour pairs: use a shorter cutoff or a smaller structure");
     size_t displaced = 0;
     for (const auto& part : found)

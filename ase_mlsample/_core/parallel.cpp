@@ -1,36 +1,47 @@
 #include "parallel.hpp"
 
+#include <pthread.h>
+#ifdef __linux__
 #include <sched.h>
-#include <unistd.h>
+#endif
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <cstdlib>
 #include <exception>
-#include <memory>
 #include <mutex>
+#include <new>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
 namespace mlsample {
 namespace {
 
-int default_threads() {
+int available_threads() {
     if (const char* text = std::getenv("OMP_NUM_THREADS")) {
         const int n = std::atoi(text);
         if (n >= 1) return n;
     }
+#ifdef __linux__
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-    return std::max(1u, std::thread::hardware_concurrency());
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+#endif
+    return static_cast<int>(std::thread::hardware_concurrency());
 }
 
 class Pool {
 public:
-    explicit Pool(int workers) {
-        for (int k = 0; k < workers; ++k) threads_.emplace_back([this, k] { work(k + 1); });
+    explicit Pool(int threads) : wanted_(threads) {
+        workers_.reserve(threads - 1);
+        try {
+            for (int k = 1; k < threads; ++k) workers_.emplace_back([this, k] { work(k); });
+        } catch (const std::system_error&) {
+            // the system gives no more: those there are do the others' parts too
+        }
     }
     ~Pool() {
         {
@@ -38,9 +49,9 @@ public:
             stop_ = true;
         }
         wake_.notify_all();
-        for (auto& thread : threads_) thread.join();
+        for (auto& worker : workers_) worker.join();
     }
-    int size() const { return static_cast<int>(threads_.size()) + 1; }
+    int wanted() const { return wanted_; }
 
     void run(int parts, const std::function<void(int)>& task) {
         {
@@ -58,6 +69,8 @@ public:
     }
 
 private:
+    int size() const { return static_cast<int>(workers_.size()) + 1; }
+
     void work(int index) {
         uint64_t seen = 0;
         for (;;) {
@@ -78,7 +91,8 @@ private:
         }
     }
 
-    std::vector<std::thread> threads_;
+    const int wanted_;
+    std::vector<std::thread> workers_;
     std::mutex mutex_;
     std::condition_variable wake_, done_;
     const std::function<void(int)>* task_ = nullptr;
@@ -87,24 +101,47 @@ private:
     bool stop_ = false;
 };
 
-int& threads_wanted() {
-    static int n = default_threads();
+std::atomic<int>& threads_wanted() {
+    static std::atomic<int> n{std::clamp(available_threads(), 1, kMostThreads)};
     return n;
 }
 
-// One caller at a time owns the pool; a second one (another Python thread, a nested call) works alone.
-std::mutex pool_mutex;
+// Never destroyed but to change its size: its threads may not be waited for when the process ends.
+Pool* pool = nullptr;
+std::atomic<bool> pool_taken{false};
 
-Pool& pool() {
-    static std::unique_ptr<Pool> instance;
-    static pid_t owner = 0;
-    if (instance && owner != getpid()) instance.release();  // a fork has no threads to join: leave them be
-    if (!instance || instance->size() != threads_wanted()) {
-        instance.reset();
-        instance = std::make_unique<Pool>(threads_wanted() - 1);
-        owner = getpid();
+// Holds the pool, if nobody else does.
+class Turn {
+public:
+    Turn() : mine_(!pool_taken.exchange(true, std::memory_order_acquire)) {}
+    ~Turn() {
+        if (mine_) pool_taken.store(false, std::memory_order_release);
     }
-    return *instance;
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+    explicit operator bool() const { return mine_; }
+
+private:
+    const bool mine_;
+};
+
+// The child of a fork has none of the threads: it starts anew and leaves the old pool where it is.
+void forget_pool() {
+    pool = nullptr;
+    pool_taken = false;
+}
+
+// For the holder of a turn.
+Pool& pool_of_right_size() {
+    static const int registered = pthread_atfork(nullptr, nullptr, forget_pool);
+    if (registered != 0) throw std::bad_alloc();
+    const int wanted = threads_wanted();
+    if (pool && pool->wanted() != wanted) {
+        delete pool;
+        pool = nullptr;
+    }
+    if (!pool) pool = new Pool(wanted);
+    return *pool;
 }
 
 }  // namespace
@@ -112,7 +149,9 @@ Pool& pool() {
 int num_threads() { return threads_wanted(); }
 
 void set_num_threads(int n) {
-    if (n < 1) throw std::invalid_argument("the number of threads must be at least 1, not " + std::to_string(n));
+    if (n < 1 || n > kMostThreads)
+        throw std::invalid_argument("the number of threads must be between 1 and " + std::to_string(kMostThreads) +
+                                    ", not " + std::to_string(n));
     threads_wanted() = n;
 }
 
@@ -131,11 +170,15 @@ void parallel_parts(int64_t n, int parts, const std::function<void(int, int64_t,
             errors[part] = std::current_exception();
         }
     };
-    std::unique_lock<std::mutex> lock(pool_mutex, std::try_to_lock);
-    if (parts == 1 || !lock.owns_lock()) {
+    const auto alone = [&] {
         for (int part = 0; part < parts; ++part) task(part);
+    };
+    if (parts == 1) {
+        alone();
+    } else if (const Turn turn; turn) {
+        pool_of_right_size().run(parts, task);
     } else {
-        pool().run(parts, task);
+        alone();
     }
     for (auto& error : errors) {
         if (error) std::rethrow_exception(error);

@@ -67,6 +67,9 @@ void atom(const RepulsionTask& task, int64_t i, double longest_squared, double* 
         const double* d = task.vectors + 3 * e;
         const double square = d[0] * d[0] + d[1] * d[1] + d[2] * d[2];
         if (square >= longest_squared) continue;
+        if (!(square > 0))
+            throw std::invalid_argument("atoms " + std::to_string(i) + " and " + std::to_string(task.second[e]) +
+                                        " are on top of each other, or the vector between them is not finite");
         const int64_t zj = task.numbers[task.second[e]], pair = zi * task.table + zj;
         const double r = std::sqrt(square);
         if (r >= task.outer[pair]) continue;

@@ -14,9 +14,10 @@ StillingerWeber::StillingerWeber(const StillingerWeberParameters& p) : parameter
     const double all[] = {p.epsilon, p.sigma, p.a, p.lambda, p.gamma, p.A, p.B, p.cos_theta0};
     for (double value : all)
         if (!std::isfinite(value)) throw std::invalid_argument("the Stillinger-Weber parameters must be finite");
-    if (!(p.sigma > 0) || !(p.a > 0))
-        throw std::invalid_argument("sigma and a of Stillinger-Weber must be positive, not " +
-                                    std::to_string(p.sigma) + " and " + std::to_string(p.a));
+    if (!(p.sigma > 0) || !(p.a > 0) || !(p.gamma > 0))  // gamma = 0 would end the triplets in a step
+        throw std::invalid_argument("sigma, a and gamma of Stillinger-Weber must be positive, not " +
+                                    std::to_string(p.sigma) + ", " + std::to_string(p.a) + " and " +
+                                    std::to_string(p.gamma));
 }
 
 double StillingerWeber::compute(const NeighborList& neighbors, double* energies, double* forces, double* virial) {
@@ -28,13 +29,13 @@ double StillingerWeber::compute(const NeighborList& neighbors, double* energies,
     const int64_t* first = neighbors.first();
     int64_t longest = 1;
     for (int64_t i = 0; i < n; ++i) longest = std::max(longest, first[i + 1] - first[i]);
-    const int parts = std::min(parts_for(n, 256), 256);
+    const int parts = parts_for(n, 256);
     const int64_t row = 8 * kStillingerWeberRows * longest;
     scratch_.resize(row * parts + 8);
     partial_forces_.resize(3 * n * (parts - 1));
     // rows on a cache line: a row of eight doubles is then one aligned vector
     auto* scratch = reinterpret_cast<double*>((reinterpret_cast<uintptr_t>(scratch_.data()) + 63) & ~uintptr_t{63});
-    double virials[256][6];
+    double virials[kMostThreads][6];
     const auto& p = parameters_;
     const auto kernel = MLSAMPLE_PICK_KERNEL(stillinger_weber);
     parallel_parts(n, parts, [&](int part, int64_t begin, int64_t end) {

@@ -101,7 +101,8 @@ void accumulate(const StillingerWeberTask& task, int64_t slots, Moments& m) {
             const double square = inverse * inverse;
             const double core = task.B_sigma4 * (square * square);
             m.energy[lane] += 0.5 * task.pair_scale * (core - 1.0) * e;
-            s.pair[lane] = -0.5 * task.pair_scale * e * (4.0 * core * inverse + (core - 1.0) * task.sigma * reach * reach);
+            s.pair[lane] = -0.5 * task.pair_scale * e *
+                           (4.0 * core * inverse + (core - 1.0) * task.sigma * reach * reach);
             s.g[lane] = g;
             s.dg[lane] = -task.gamma_sigma * reach * reach * g;
             s.inverse[lane] = inverse;

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import numpy as np
@@ -11,8 +12,9 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from ase_mlsample.calculators.ani_graph import Graph, MemberSums, concatenate, species_table
-from ase_mlsample.calculators.base import MLCalculator, has_volume, require_finite
+from ase_mlsample.calculators.base import MLCalculator
 from ase_mlsample.calculators.prediction import Prediction, mean_over_members
+from ase_mlsample.calculators.structures import checked_frames, has_volume, require_finite
 
 if TYPE_CHECKING:
     from ase_mlsample._core import NeighborList
@@ -50,6 +52,8 @@ class ANIEnsemble(MLCalculator):
     ------
     ValueError
         For an unknown device, dtype or backend.
+    TypeError
+        For a path instead of a model: :meth:`load` reads files.
     """
 
     def __init__(
@@ -61,6 +65,8 @@ class ANIEnsemble(MLCalculator):
         backend: Literal["native", "torch"] = "native",
     ) -> None:
         super().__init__()
+        if isinstance(model, str | os.PathLike):
+            raise TypeError(f"a model is needed, not a path: use ANIEnsemble.load({os.fspath(model)!r})")
         if dtype not in ("float32", "float64"):
             raise ValueError(f"dtype must be 'float32' or 'float64', not {dtype!r}")
         if backend not in ("native", "torch"):
@@ -71,17 +77,20 @@ class ANIEnsemble(MLCalculator):
         self.dtype = dtype
         self.backend = "torch" if device != "cpu" else backend
         self.parameters = {"elements": list(model.symbols), "members": model.n_members, "dtype": dtype}
-        self._prepare()
-
-    def _prepare(self) -> None:
-        model = self.model
         self._table = species_table(model.symbols)
         self._self_energies = np.array([model.self_energies[symbol] for symbol in model.symbols])
         self._runtime: tuple[_Backend, NeighborList] | None = None
+        self._lock = Lock()  # the kernels let other Python threads run
 
     def __getstate__(self) -> dict[str, Any]:
         # Kernels and neighbour lists are made anew where they are needed.
-        return self.__dict__ | {"_runtime": None}
+        state = self.__dict__ | {"_runtime": None}
+        del state["_lock"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = Lock()
 
     @classmethod
     def load(
@@ -197,19 +206,21 @@ class ANIEnsemble(MLCalculator):
         ValueError
             For unknown elements, NaN, atoms on top of each other, or `members` of an ensemble of one.
         """
-        self._check_request((atoms,), members)
-        backend, neighbors = self._runtime or self._start()
-        graph = self._graph((atoms,), neighbors)
+        require_finite(atoms)
+        self._check_members(members)
+        with self._lock:
+            backend, neighbors = self._runtime or self._start()
+            graph = self._graph((atoms,), neighbors)
         return self._predict((atoms,), graph, backend, members)[0]
 
     def evaluate_many(
-        self, frames: Sequence[Atoms], members: bool = False, *, batch_atoms: int = 2048
+        self, frames: Iterable[Atoms], members: bool = False, *, batch_atoms: int = 2048
     ) -> list[Prediction]:
         """Evaluate any mixture of structures, many at a time.
 
         Parameters
         ----------
-        frames : sequence of Atoms
+        frames : iterable of Atoms
             Structures of any size, cell and periodicity.
         members : bool
             As for `evaluate`.
@@ -220,29 +231,32 @@ class ANIEnsemble(MLCalculator):
         ------
         ValueError
             As `evaluate`, naming the structure.
+        TypeError
+            For a single ``Atoms``.
         """
         from ase_mlsample import _core
 
         if batch_atoms < 1:
             raise ValueError(f"batch_atoms must be at least 1, not {batch_atoms}")
-        self._check_request(frames, members)
-        backend, _ = self._runtime or self._start()
+        checked = checked_frames(frames)
+        self._check_members(members)
+        with self._lock:
+            backend, _ = self._runtime or self._start()
         neighbors = _core.NeighborList(self.model.cutoff)
         predictions: list[Prediction] = []
-        for batch in _batches(frames, batch_atoms):
-            graph = self._graph(batch, neighbors)
+        for batch in _batches(checked, batch_atoms):
+            start = len(predictions) if len(checked) > 1 else None
+            graph = self._graph(batch, neighbors, start)
             predictions += self._predict(batch, graph, backend, members)
         return predictions
 
-    def _check_request(self, frames: Sequence[Atoms], members: bool) -> None:
-        for atoms in frames:
-            require_finite(atoms)
+    def _check_members(self, members: bool) -> None:
         if members and self.n_members < 2:
             raise ValueError("this ensemble has one member, which has no spread: train at least two members")
 
-    def _graph(self, frames: Sequence[Atoms], neighbors: NeighborList) -> Graph:
+    def _graph(self, frames: Sequence[Atoms], neighbors: NeighborList, start: int | None = None) -> Graph:
         shifts = self.backend == "torch"
-        return concatenate(frames, neighbors, self._table, self.model.symbols, shifts=shifts)
+        return concatenate(frames, neighbors, self._table, self.model.symbols, shifts=shifts, start=start)
 
     def _start(self) -> tuple[_Backend, NeighborList]:
         from ase_mlsample import _core

@@ -11,6 +11,8 @@ from ase import Atoms
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
+from ase_mlsample.calculators.structures import element_names, naming
+
 if TYPE_CHECKING:
     from ase_mlsample._core import NeighborList
 
@@ -86,10 +88,9 @@ def species_index(atoms: Atoms, table: NDArray[np.int32], symbols: Sequence[str]
     inside = (numbers >= 0) & (numbers < len(table))
     species: NDArray[np.int32] = table[np.where(inside, numbers, 0)]
     if species.min(initial=0) < 0:
-        unknown = sorted(set(atoms.symbols[species < 0]))
         raise ValueError(
-            f"the model does not know {', '.join(unknown)}; it was made for {', '.join(symbols)}: "
-            "train one for these elements or leave such atoms out"
+            f"the model does not know {element_names(numbers[species < 0])}; it was made for "
+            f"{', '.join(symbols)}: train one for these elements or leave such atoms out"
         )
     return species
 
@@ -101,6 +102,7 @@ def concatenate(
     symbols: Sequence[str],
     *,
     shifts: bool = False,
+    start: int | None = None,
 ) -> Graph:
     """Find the neighbours of every structure and join them all.
 
@@ -114,22 +116,20 @@ def concatenate(
         As for `species_index`.
     shifts : bool
         Whether the images of the second atoms are needed.
+    start : int or None
+        Number of the first structure, for messages; None: there is only one to speak of.
 
     Raises
     ------
     ValueError
-        Naming the structure, for unknown elements and for positions that cannot be.
+        For unknown elements and for positions that cannot be.
     """
     frame_first = np.concatenate([[0], np.cumsum([len(atoms) for atoms in frames])]).astype(np.int64)
     parts: list[dict[str, NDArray[Any]]] = []
     edges = 0
     for index, atoms in enumerate(frames):
-        try:
+        with naming(None if start is None else start + index, atoms):
             part = _frame(atoms, neighbors, table, symbols)
-        except ValueError as error:
-            if len(frames) == 1:
-                raise
-            raise ValueError(f"structure {index} ({atoms.symbols}): {error}") from error
         if shifts:
             part["shifts"] = neighbors.shifts
         if index:

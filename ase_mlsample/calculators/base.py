@@ -1,7 +1,7 @@
 """The calculator contract: ASE's interface around a stateless evaluation, with a cheap and exact cache."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,49 +14,9 @@ from ase.calculators.calculator import (
 )
 
 from ase_mlsample.calculators.prediction import Prediction, Spread
+from ase_mlsample.calculators.structures import checked_frames, has_volume, naming, require_finite
 
-__all__ = ["MLCalculator", "has_volume", "require_finite"]
-
-
-def has_volume(atoms: Atoms) -> bool:
-    """Whether the cell has three linearly independent vectors, so that there can be a stress.
-
-    Parameters
-    ----------
-    atoms : Atoms
-        Slabs and molecules in a full cell have a volume, whatever the periodicity.
-    """
-    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = atoms.cell.array.tolist()
-    determinant = ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)
-    squares = (ax * ax + ay * ay + az * az) * (bx * bx + by * by + bz * bz) * (cx * cx + cy * cy + cz * cz)
-    return bool(determinant * determinant > 1e-20 * squares)
-
-
-def require_finite(atoms: Atoms) -> None:
-    """Refuse structures without atoms, and positions or cells that are not numbers.
-
-    Parameters
-    ----------
-    atoms : Atoms
-        The structure about to be evaluated.
-
-    Raises
-    ------
-    ValueError
-        Naming the atoms, if a position or the cell is NaN or infinite, or if there are no atoms.
-    """
-    if len(atoms) == 0:
-        raise ValueError("there are no atoms to evaluate")
-    if not np.isfinite(atoms.positions).all():
-        where = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
-        names = ", ".join(f"{i} ({atoms.symbols[i]})" for i in where[:8].tolist()) + (
-            ", …" if len(where) > 8 else ""
-        )
-        raise ValueError(
-            f"positions of {len(where)} atoms are NaN or infinite: {names}; mend the structure first"
-        )
-    if not np.isfinite(atoms.cell.array).all():
-        raise ValueError(f"the cell is NaN or infinite: {atoms.cell.array.tolist()}")
+__all__ = ["MLCalculator"]
 
 
 class _Snapshot:
@@ -134,16 +94,28 @@ class MLCalculator(BaseCalculator):  # type: ignore[misc]
             Whether to give the spread and each member's prediction too.
         """
 
-    def evaluate_many(self, frames: Sequence[Atoms], members: bool = False) -> list[Prediction]:
+    def evaluate_many(self, frames: Iterable[Atoms], members: bool = False) -> list[Prediction]:
         """Evaluate structures of any sizes, cells and periodicities; like :meth:`evaluate` on each.
 
         Parameters
         ----------
-        frames : sequence of Atoms
+        frames : iterable of Atoms
         members : bool
             Whether to give the spread and each member's prediction too.
+
+        Raises
+        ------
+        TypeError
+            For a single ``Atoms``.
+        ValueError
+            As :meth:`evaluate`, naming the structure.
         """
-        return [self.evaluate(atoms, members=members) for atoms in frames]
+        checked = checked_frames(frames)
+        predictions = []
+        for index, atoms in enumerate(checked):
+            with naming(index if len(checked) > 1 else None, atoms):
+                predictions.append(self.evaluate(atoms, members=members))
+        return predictions
 
     @property
     def supports_spread(self) -> bool:

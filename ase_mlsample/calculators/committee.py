@@ -1,6 +1,6 @@
 """Mean and disagreement of any ASE calculators."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -8,8 +8,9 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import CalculationFailed, PropertyNotImplementedError
 
-from ase_mlsample.calculators.base import MLCalculator, has_volume, require_finite
+from ase_mlsample.calculators.base import MLCalculator
 from ase_mlsample.calculators.prediction import Calibration, Prediction
+from ase_mlsample.calculators.structures import checked_frames, has_volume
 
 __all__ = ["Committee"]
 
@@ -24,14 +25,15 @@ class Committee(MLCalculator):
     Parameters
     ----------
     calculators : sequence of ASE calculators
-        At least two; ours are asked through their ``evaluate``, others through ASE's interface.
+        At least two different objects; ours are asked through their ``evaluate``, others through ASE's
+        interface.
     calibration : Calibration, optional
         Factors that ``get_spread().calibrated`` applies.
 
     Raises
     ------
     ValueError
-        If there are fewer than two members.
+        If there are fewer than two members, or one of them is named twice.
     TypeError
         If a member is not an ASE calculator that gives energy and forces.
 
@@ -54,10 +56,19 @@ class Committee(MLCalculator):
         if len(members) < 2:
             raise ValueError(f"a committee needs at least two calculators to disagree, got {len(members)}")
         for number, member in enumerate(members, start=1):
+            if isinstance(member, type):
+                raise TypeError(
+                    f"member {number} of the committee is a class; make it: {member.__name__}(...)"
+                )
             offers = getattr(member, "implemented_properties", ())
             if not {"energy", "forces"} <= set(offers) or not hasattr(member, "get_property"):
                 raise TypeError(
                     f"member {number} of the committee, {member!r}, does not give energy and forces"
+                )
+            if any(member is other for other in members[: number - 1]):
+                raise ValueError(
+                    f"member {number} of the committee, {member!r}, is in it already and would always agree "
+                    "with itself: make each member anew"
                 )
         self._members = members
         self._calibration = calibration or Calibration()
@@ -102,18 +113,22 @@ class Committee(MLCalculator):
         """
         return self.evaluate_many([atoms], members=members)[0]
 
-    def evaluate_many(self, frames: Sequence[Atoms], members: bool = False) -> list[Prediction]:
+    def evaluate_many(self, frames: Iterable[Atoms], members: bool = False) -> list[Prediction]:
         """Evaluate structures; members of ours get them all at once.
 
         Parameters
         ----------
-        frames : sequence of Atoms
+        frames : iterable of Atoms
         members : bool
             Whether to keep each member's prediction.
+
+        Raises
+        ------
+        TypeError, ValueError, CalculationFailed
+            For a single ``Atoms``, and as :meth:`evaluate`.
         """
-        for atoms in frames:
-            require_finite(atoms)
-        by_member = [self._ask(number, frames) for number in range(len(self._members))]
+        checked = checked_frames(frames)
+        by_member = [self._ask(number, checked) for number in range(len(self._members))]
         return [self._combine(predictions, members) for predictions in zip(*by_member, strict=True)]
 
     def _ask(self, number: int, frames: Sequence[Atoms]) -> list[Prediction]:

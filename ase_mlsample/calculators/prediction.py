@@ -84,6 +84,8 @@ def std_over_members(values: ArrayLike) -> Array:
 class Spread:
     """Disagreement of the members of an ensemble about one structure: raw standard deviations, ddof = 1.
 
+    Its arrays are read-only, because calculators keep and hand out the same spread until the atoms change.
+
     Parameters
     ----------
     energy_std : float, eV
@@ -103,6 +105,13 @@ class Spread:
     forces_std: Array
     stress_std: Array | None
     calibration: Calibration = field(default_factory=Calibration)
+
+    def __post_init__(self) -> None:
+        for name in ("energies_std", "forces_std", "stress_std"):
+            if getattr(self, name) is not None:
+                view = np.asarray(getattr(self, name), dtype=float).view()
+                view.flags.writeable = False
+                object.__setattr__(self, name, view)
 
     @classmethod
     def from_members(

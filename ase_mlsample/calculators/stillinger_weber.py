@@ -7,8 +7,9 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
 
-from ase_mlsample.calculators.base import MLCalculator, has_volume
+from ase_mlsample.calculators.base import MLCalculator
 from ase_mlsample.calculators.prediction import Prediction
+from ase_mlsample.calculators.structures import element_names, has_volume
 
 __all__ = ["StillingerWeber"]
 
@@ -129,9 +130,9 @@ class StillingerWeber(MLCalculator):
 
     def _refuse(self, atoms: Atoms) -> None:
         symbol = self.parameters["symbol"]
-        others = sorted(set(atoms.get_chemical_symbols()) - {symbol})
+        others = element_names(atoms.numbers[atoms.numbers != self._number])
         raise ValueError(
-            f"these Stillinger–Weber parameters are for {symbol}, but the structure has {', '.join(others)}; "
+            f"these Stillinger–Weber parameters are for {symbol}, but the structure has {others}; "
             "give the parameters of that element with StillingerWeber(symbol, epsilon=..., sigma=..., ...)"
         )
 

@@ -80,8 +80,8 @@ class RampedRun:
 
     def __init__(self, plan: RampedMD, calc: Any, start: Atoms, rng: np.random.Generator) -> None:
         self.plan, self.calc = plan, calc
-        duration_fs = 1000 * float(rng.uniform(*plan.duration_ps))
-        self.n_steps = max(1, round(duration_fs / plan.timestep_fs))
+        self.n_steps = max(1, round(1000 * float(rng.uniform(*plan.duration_ps)) / plan.timestep_fs))
+        duration_fs = self.n_steps * plan.timestep_fs  # of whole steps, so that ramps end where they should
         windows = plan.temperature_K, plan.end_temperature_K, plan.amplitude_K, plan.period_ps
         self.temperature = _drawn(windows, duration_fs, rng)
         self.density: Ramp | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Generator
 from typing import Any
 
@@ -15,13 +16,14 @@ from ase_mlsample.dynamics.ramped_run import RampedRun, RunSummary
 
 __all__ = ["RampedMD"]
 
-Window = tuple[float, float]
+Window = float | tuple[float, float]
 
 
 class RampedMD:
     """Langevin dynamics along random ramps of temperature and density, until the ensemble is uncertain.
 
-    For every trajectory the ramps are drawn from the windows given here. Every ``check_every`` steps, and
+    For every trajectory the ramps are drawn from the windows (low, high) given here; a number stands for a
+    window of no width. Every ``check_every`` steps, and
     before the first, the cell is scaled to the density of that time and the gate looks; the first frame at or
     above its threshold ends the run and is yielded. A run that explodes or collapses, or whose calculator
     fails, ends with a reason; then the last sane frame is yielded if the gate takes it for a candidate.
@@ -29,18 +31,19 @@ class RampedMD:
 
     Parameters
     ----------
-    temperature_K : (float, float)
-        Window of the start temperature, and of the end temperature unless this is given.
-    end_temperature_K : (float, float) or None
-    amplitude_K : (float, float)
-        Window of the amplitude of the temperature wave.
-    period_ps : (float, float)
-        Window of the periods of the waves.
-    density : (float, float) or None
-        Window of the density at start and at end, relative to the structure given; None: the cell stays.
-    density_amplitude : (float, float)
-        Window of the amplitude of the density wave, relative likewise.
-    duration_ps : float or (float, float)
+    temperature_K : window
+        Start temperature, and end temperature unless this is given.
+    end_temperature_K : window or None
+    amplitude_K : window
+        Amplitude of the temperature wave.
+    period_ps : window
+        Periods of the waves.
+    density : window or None
+        Density at start and at end, relative to the structure given; None: the cell stays.
+    density_amplitude : window
+        Amplitude of the density wave, relative likewise.
+    duration_ps : window
+        Rounded to whole steps.
     timestep_fs : float
     friction_per_ps : float
         Langevin friction.
@@ -52,6 +55,11 @@ class RampedMD:
         Steps between checks.
     keep_every : int or None
         Also yield every so many checks' frame.
+
+    Raises
+    ------
+    TypeError, ValueError
+        At construction, for what is no window or a window out of range, and if nothing could be yielded.
 
     Notes
     -----
@@ -69,7 +77,7 @@ class RampedMD:
         period_ps: Window = (2.0, 50.0),
         density: Window | None = (0.9, 1.1),
         density_amplitude: Window = (0.0, 0.0),
-        duration_ps: float | Window = 5.0,
+        duration_ps: Window = 5.0,
         timestep_fs: float = 1.0,
         friction_per_ps: float = 10.0,
         gate: UncertaintyGate | None = None,
@@ -78,15 +86,17 @@ class RampedMD:
         keep_every: int | None = None,
     ) -> None:
         self.temperature_K = _window("temperature_K", temperature_K)
-        self.end_temperature_K = _window("end_temperature_K", end_temperature_K or temperature_K)
+        end = temperature_K if end_temperature_K is None else end_temperature_K
+        self.end_temperature_K = _window("end_temperature_K", end)
         self.amplitude_K = _window("amplitude_K", amplitude_K, zero=True)
         self.period_ps = _window("period_ps", period_ps)
         self.density = None if density is None else _window("density", density)
         self.density_amplitude = _window("density_amplitude", density_amplitude, zero=True)
-        durations = duration_ps if isinstance(duration_ps, tuple | list) else (duration_ps, duration_ps)
-        self.duration_ps = _window("duration_ps", (durations[0], durations[1]))
-        self.timestep_fs = _window("timestep_fs", (timestep_fs, timestep_fs))[0]
-        self.friction_per_ps = _window("friction_per_ps", (friction_per_ps, friction_per_ps))[0]
+        self.duration_ps = _window("duration_ps", duration_ps)
+        for name, value in (("timestep_fs", timestep_fs), ("friction_per_ps", friction_per_ps)):
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} must be a positive finite number, got {value!r}")
+        self.timestep_fs, self.friction_per_ps = float(timestep_fs), float(friction_per_ps)
         if check_every < 1 or (keep_every is not None and keep_every < 1):
             raise ValueError(
                 f"check_every ({check_every!r}) and keep_every ({keep_every!r}) must be at least 1; "
@@ -169,8 +179,12 @@ class RampedMD:
         return run.summary()
 
 
-def _window(name: str, window: Window, *, zero: bool = False) -> Window:
-    low, high = (float(bound) for bound in window)
+def _window(name: str, window: Window, *, zero: bool = False) -> tuple[float, float]:
+    bounds = (window, window) if isinstance(window, numbers.Real) else window
+    try:
+        low, high = (float(bound) for bound in bounds)  # type: ignore[union-attr]
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be a number or a window (low, high), got {window!r}") from error
     if not (0 <= low <= high < math.inf) or (low == 0 and not zero):
         raise ValueError(
             f"{name} must be {'non-negative' if zero else 'positive'} and finite, a window as "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import abc
+import math
+import numbers
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Protocol, runtime_checkable
@@ -50,6 +52,7 @@ class Filter(Protocol):
         ...
 
 
+Window = float | tuple[float, float]
 Stage = Filter | Callable[[Atoms, np.random.Generator], Atoms]
 
 
@@ -70,6 +73,36 @@ def checked_generator(rng: np.random.Generator) -> np.random.Generator:
             "pass numpy.random.default_rng(seed)"
         )
     return rng
+
+
+def checked_window(name: str, window: Window, *, least: float = 0.0, unit: str = "") -> tuple[float, float]:
+    """Return the window (low, high) as numbers; one number stands for a window of no width.
+
+    Raises
+    ------
+    TypeError
+        For what is neither a number nor a pair of numbers.
+    ValueError
+        Unless least <= low <= high < inf.
+    """
+    bounds = (window, window) if isinstance(window, numbers.Real) else window
+    try:
+        low, high = (float(bound) for bound in bounds)  # type: ignore[union-attr]
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be a number or a window (low, high){unit}, got {window!r}") from error
+    if not least <= low <= high < math.inf:
+        raise ValueError(
+            f"{name} must be a window (low, high){unit} with {least:g} <= low <= high, got {window!r}"
+        )
+    return low, high
+
+
+def checked_sizes(n_atoms: int | tuple[int, int]) -> tuple[int, int]:
+    """Return a window of numbers of atoms; TypeError or ValueError for anything else."""
+    low, high = checked_window("n_atoms", n_atoms, least=1)
+    if low % 1 or high % 1:
+        raise ValueError(f"n_atoms must be whole numbers, got {n_atoms!r}; use for example (8, 32)")
+    return int(low), int(high)
 
 
 class AtomsSampler(abc.ABC):

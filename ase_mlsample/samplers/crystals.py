@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from ase import Atoms
 
-from ase_mlsample.samplers.base import AtomsSampler
+from ase_mlsample.samplers.base import AtomsSampler, Window, checked_sizes
 from ase_mlsample.samplers.packing import MinDistanceSpec, closest_pair, minimum_distances, separate
 from ase_mlsample.samplers.prototypes import estimated_volume, prototype
 from ase_mlsample.samplers.transforms import Rattle, Scale, Strain, near_cubic_repeats
@@ -35,10 +35,10 @@ class PerturbedCrystal(AtomsSampler):
         Largest absolute component of the random symmetric strain.
     rattle : float or (float, float)
         Standard deviation of the displacements in Å, or the window from which it is drawn.
-    volume : (float, float)
+    volume : float or (float, float)
         Window of the volume, relative to ``volume_per_atom`` or to the crystal as given; the strain comes on
         top of it.
-    n_atoms : (int, int)
+    n_atoms : int or (int, int)
         Window of the number of atoms of the supercell, which is as near to a cube as this allows.
     volume_per_atom : float, mapping or None
         Volume of the named prototypes in Å³, one for all or by name; None: estimated from the element's own
@@ -48,6 +48,14 @@ class PerturbedCrystal(AtomsSampler):
         own shortest bond at that volume where this is less.
     max_attempts : int
         Draws tried for one frame before a RuntimeError.
+
+    Raises
+    ------
+    ValueError
+        At construction: an unknown prototype or element, an empty window, a number of atoms that no supercell
+        has, or a minimum distance that the crystal itself breaks.
+    TypeError
+        At construction, for crystals that are neither names nor Atoms.
     """
 
     def __init__(
@@ -56,15 +64,14 @@ class PerturbedCrystal(AtomsSampler):
         *,
         symbol: str | None = None,
         strain: float = 0.05,
-        rattle: float | tuple[float, float] = (0.0, 0.25),
-        volume: tuple[float, float] = (0.8, 1.2),
-        n_atoms: tuple[int, int] = (1, 64),
+        rattle: Window = (0.0, 0.25),
+        volume: Window = (0.8, 1.2),
+        n_atoms: int | tuple[int, int] = (1, 64),
         volume_per_atom: float | Mapping[str, float] | None = None,
         min_distance: MinDistanceSpec = None,
         max_attempts: int = 20,
     ) -> None:
-        if not 1 <= n_atoms[0] <= n_atoms[1]:
-            raise ValueError(f"n_atoms must be a window (low, high) with 1 <= low <= high, got {n_atoms!r}")
+        sizes = checked_sizes(n_atoms)
         if max_attempts < 1:
             raise ValueError(f"max_attempts must be at least 1, got {max_attempts}")
         self.scale, self.strain, self.rattle = Scale(volume), Strain(strain), Rattle(rattle)
@@ -73,7 +80,7 @@ class PerturbedCrystal(AtomsSampler):
         if not bases:
             raise ValueError("crystals is empty; name at least one, for example 'diamond'")
         # by crystal: every supercell in the window, in order of its size
-        self.supercells = {name: _supercells(name, cells, n_atoms) for name, cells in bases.items()}
+        self.supercells = {name: _supercells(name, cells, sizes) for name, cells in bases.items()}
         for name, cells in bases.items():
             self._check_distance(name, cells[0])
 
@@ -131,16 +138,17 @@ def _bases(
     """Return the cells of every crystal that supercells are made of: primitive, and conventional if known."""
     if isinstance(crystals, Mapping):
         return {name: [_checked_crystal(atoms)] for name, atoms in crystals.items()}
+    if not isinstance(crystals, str | Atoms | Sequence):
+        raise TypeError(f"crystals must be names of prototypes or Atoms, got {crystals!r}; use ['diamond']")
     listed = [crystals] if isinstance(crystals, str | Atoms) else list(crystals)
+    volumes = _volumes(listed, volume_per_atom)
     bases: dict[str, list[Atoms]] = {}
     for crystal in listed:
         if isinstance(crystal, str):
             if symbol is None:
                 raise ValueError(f"symbol is missing: {crystal!r} needs an element, for example symbol='Si'")
             kind = prototype(crystal)
-            volume = _volume(kind.name, volume_per_atom)
-            if volume is None:
-                volume = estimated_volume(kind, symbol)
+            volume = volumes.get(kind.name, estimated_volume(kind, symbol))
             name, cells = kind.name, [kind.build(symbol, volume, conventional=big) for big in (False, True)]
         else:
             name = str(_checked_crystal(crystal).info.get("config_type", crystal.get_chemical_formula()))
@@ -151,10 +159,19 @@ def _bases(
     return bases
 
 
-def _volume(name: str, volume_per_atom: float | Mapping[str, float] | None) -> float | None:
+def _volumes(
+    crystals: list[str | Atoms], volume_per_atom: float | Mapping[str, float] | None
+) -> dict[str, float]:
+    """Return the volumes that were given, by name of the prototype."""
+    names = [prototype(crystal).name for crystal in crystals if isinstance(crystal, str)]
     if not isinstance(volume_per_atom, Mapping):
-        return volume_per_atom
-    return {prototype(key).name: value for key, value in volume_per_atom.items()}.get(name)
+        return {} if volume_per_atom is None else dict.fromkeys(names, volume_per_atom)
+    given = {prototype(key).name: value for key, value in volume_per_atom.items()}
+    if unused := sorted(set(given) - set(names)):
+        raise ValueError(
+            f"volume_per_atom names {', '.join(unused)}, which are not among the crystals: {', '.join(names)}"
+        )
+    return given
 
 
 def _checked_crystal(atoms: Atoms) -> Atoms:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import reduce
-from typing import TypeVar
 
 import numpy as np
 from ase import Atoms
@@ -14,8 +13,9 @@ from ase.formula import Formula
 from ase.geometry import cellpar_to_cell
 from numpy.typing import NDArray
 
-from ase_mlsample.samplers.base import AtomsSampler
+from ase_mlsample.samplers.base import AtomsSampler, Window, checked_sizes, checked_window
 from ase_mlsample.samplers.packing import (
+    AMU_PER_A3,
     CLOSE_PACKING,
     MinDistanceSpec,
     minimum_distances,
@@ -26,9 +26,7 @@ from ase_mlsample.samplers.packing import (
 __all__ = ["RandomDisorder"]
 
 FloatArray = NDArray[np.float64]
-T = TypeVar("T", int, float)
 
-AMU_PER_A3 = 1.66053906660  # g/cm³
 _CELL_TRIES = 200
 
 
@@ -46,9 +44,9 @@ class RandomDisorder(AtomsSampler):
         "Si", a formula such as "SiC", or shares such as ``{"Si": 1, "C": 1}``. Whole-number shares are met
         exactly (only multiples of the formula unit are drawn); fractions, such as ``{"Al": 0.9, "Mg": 0.1}``,
         to the nearest atom.
-    n_atoms : (int, int)
+    n_atoms : int or (int, int)
         Smallest and largest number of atoms.
-    density : (float, float)
+    density : float or (float, float)
         Window in g/cm³.
     min_distance : float, mapping or None
         One distance in Å, a table ``{("Si", "C"): 1.6, ...}`` with every pair, or None: the sum of covalent
@@ -73,20 +71,22 @@ class RandomDisorder(AtomsSampler):
         self,
         composition: str | Mapping[str, float],
         *,
-        n_atoms: tuple[int, int] = (8, 32),
-        density: tuple[float, float],
+        n_atoms: int | tuple[int, int] = (8, 32),
+        density: Window,
         min_distance: MinDistanceSpec = None,
-        angles: tuple[float, float] = (60.0, 120.0),
+        angles: Window = (60.0, 120.0),
         aspect: float = 2.0,
         min_height: float | None = None,
         max_attempts: int = 50,
     ) -> None:
         self.symbols, shares = _shares(composition)
-        self.counts = _possible_counts(composition, shares, _window("n_atoms", n_atoms, 1))
-        self.masses = np.array([atomic_masses[atomic_numbers[symbol]] for symbol in self.symbols])
+        self.counts = _possible_counts(composition, shares, checked_sizes(n_atoms))
         self.table = minimum_distances(self.symbols, min_distance)
-        self.density = _window("density", density, 0.0)
-        self.angles = _window("angles", angles, 0.0)
+        self.masses = np.array([atomic_masses[atomic_numbers[symbol]] for symbol in self.symbols])
+        self.density = checked_window("density", density, unit=" in g/cm³")
+        if self.density[0] == 0:
+            raise ValueError(f"density must be positive, got {density!r}; give a window in g/cm³")
+        self.angles = checked_window("angles", angles, unit=" in degrees")
         if self.angles[0] < 20 or self.angles[1] > 140:
             raise ValueError(f"angles must lie in 20 to 140 degrees, got {angles}; use for example (60, 120)")
         if not 1 <= aspect < math.inf:
@@ -175,15 +175,6 @@ class RandomDisorder(AtomsSampler):
         return f"RandomDisorder({'-'.join(self.symbols)}, n_atoms=({low}, {high}), density={self.density})"
 
 
-def _window(name: str, window: tuple[T, T], least: float) -> tuple[T, T]:
-    low, high = window
-    if not (least <= low <= high < math.inf) or high <= 0 or low <= 0:
-        raise ValueError(
-            f"{name} must be a window (low, high) of positive numbers with low <= high, got {window!r}"
-        )
-    return low, high
-
-
 def _shares(composition: str | Mapping[str, float]) -> tuple[list[str], FloatArray]:
     """Return the species in alphabetical order, and their shares."""
     shares = Formula(composition).count() if isinstance(composition, str) else dict(composition)
@@ -200,9 +191,7 @@ def _possible_counts(
     composition: object, shares: FloatArray, n_atoms: tuple[int, int]
 ) -> list[NDArray[np.int64]]:
     """Return the numbers of atoms by species that may be drawn, from few atoms to many."""
-    low, high = (int(bound) for bound in n_atoms)
-    if (low, high) != tuple(n_atoms):
-        raise ValueError(f"n_atoms must be whole numbers, got {n_atoms!r}; use for example (8, 32)")
+    low, high = n_atoms
     if (shares == shares.round()).all():
         unit = (shares / reduce(math.gcd, [int(share) for share in shares])).astype(np.int64)
         size = int(unit.sum())

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from ase import Atoms
 
-from ase_mlsample.samplers.base import AtomsFilter
-from ase_mlsample.samplers.packing import MinDistanceSpec, closest_pair
+from ase_mlsample.samplers.base import AtomsFilter, checked_window
+from ase_mlsample.samplers.packing import AMU_PER_A3, MinDistanceSpec, closest_pair
 
 __all__ = ["Density", "MinDistance"]
 
@@ -52,16 +52,17 @@ class Density(AtomsFilter):
     """
 
     def __init__(self, window: tuple[float, float]) -> None:
-        low, high = window
-        if not 0 <= low <= high:
-            raise ValueError(f"window must be (low, high) in g/cm³ with 0 <= low <= high, got {window!r}")
-        self.window = (float(low), float(high))
+        if isinstance(window, int | float):
+            raise TypeError(
+                f"no frame has a density of exactly {window!r}; give a window (low, high) in g/cm³"
+            )
+        self.window = checked_window("the density", window, unit=" in g/cm³")
 
     def accepts(self, atoms: Atoms) -> tuple[bool, str]:
         """Return (True, ""), or (False, the side on which the density lies); a cell needs a volume."""
         if atoms.cell.rank < 3:
             return False, "the cell has no volume"
-        density = float(atoms.get_masses().sum()) * 1.66053906660 / atoms.get_volume()
+        density = float(atoms.get_masses().sum()) * AMU_PER_A3 / atoms.get_volume()
         low, high = self.window
         if low <= density <= high:
             return True, ""

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 
 __all__ = [
+    "AMU_PER_A3",
     "CLOSE_PACKING",
     "MinDistanceSpec",
     "closest_pair",
@@ -25,6 +26,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 MinDistanceSpec = float | Mapping[tuple[str, str] | str, float] | None
 
+AMU_PER_A3 = 1.66053906660  # g/cm³
 CLOSE_PACKING = math.pi / (3 * math.sqrt(2))  # Kepler's bound for equal spheres
 _SLACK = 1.04  # overlaps are relaxed to a little more than asked, so that the descent ends in finite time
 _BOND_PER_A = {"fcc": math.sqrt(0.5), "bcc": math.sqrt(0.75), "sc": 1.0}
@@ -92,7 +94,10 @@ def minimum_distances(
 def _from_table(symbols: Sequence[str], spec: Mapping[tuple[str, str] | str, float]) -> FloatArray:
     pairs: dict[tuple[str, str], float] = {}
     for key, value in spec.items():
-        first, second = key.split("-") if isinstance(key, str) else key
+        pair = key.split("-") if isinstance(key, str) else key
+        if len(pair) != 2:
+            raise ValueError(f"{key!r} is no pair of elements; use ('Si', 'C') or 'Si-C'")
+        first, second = pair
         if pairs.setdefault((first, second), float(value)) != float(value):
             raise ValueError(f"the minimum distance of {first}-{second} is given twice with different values")
         pairs[second, first] = float(value)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from ase_mlsample.samplers.base import AtomsTransform
+from ase_mlsample.samplers.base import AtomsTransform, Window, checked_sizes, checked_window
 
 __all__ = ["Rattle", "Scale", "Strain", "Supercell", "near_cubic_repeats"]
 
@@ -33,11 +33,8 @@ class Rattle(AtomsTransform):
         Standard deviation in Å, or the window from which it is drawn for every frame.
     """
 
-    def __init__(self, amplitude: float | tuple[float, float]) -> None:
-        low, high = amplitude if isinstance(amplitude, Sequence) else (amplitude, amplitude)
-        if not 0 <= low <= high < math.inf:
-            raise ValueError(f"amplitude must be a standard deviation in Å or a window, got {amplitude!r}")
-        self.amplitude = (float(low), float(high))
+    def __init__(self, amplitude: Window) -> None:
+        self.amplitude = checked_window("the amplitude", amplitude, unit=" in Å")
 
     def __call__(self, atoms: Atoms, rng: np.random.Generator) -> Atoms:
         """Return a rattled copy; ``info['rattle_A']`` has the standard deviation."""
@@ -82,15 +79,14 @@ class Scale(AtomsTransform):
 
     Parameters
     ----------
-    volume : (float, float)
-        Window of the factor.
+    volume : float or (float, float)
+        The factor, or the window from which it is drawn for every frame.
     """
 
-    def __init__(self, volume: tuple[float, float]) -> None:
-        low, high = volume
-        if not 0 < low <= high < math.inf:
+    def __init__(self, volume: Window) -> None:
+        self.volume = checked_window("volume", volume)
+        if self.volume[0] == 0:
             raise ValueError(f"volume must be a window of positive factors (low, high), got {volume!r}")
-        self.volume = (float(low), float(high))
 
     def __call__(self, atoms: Atoms, rng: np.random.Generator) -> Atoms:
         """Return a scaled copy; ``info['volume_scale']`` has the factor."""
@@ -109,15 +105,12 @@ class Supercell(AtomsTransform):
 
     Parameters
     ----------
-    n_atoms : (int, int)
+    n_atoms : int or (int, int)
         Smallest and largest number of atoms; the number is drawn for every frame from those that can be had.
     """
 
-    def __init__(self, n_atoms: tuple[int, int]) -> None:
-        low, high = n_atoms
-        if not 1 <= low <= high:
-            raise ValueError(f"n_atoms must be a window (low, high) with 1 <= low <= high, got {n_atoms!r}")
-        self.n_atoms = (int(low), int(high))
+    def __init__(self, n_atoms: int | tuple[int, int]) -> None:
+        self.n_atoms = checked_sizes(n_atoms)
 
     def __call__(self, atoms: Atoms, rng: np.random.Generator) -> Atoms:
         """Return a repeated copy; ``info['n_cells']`` has the number of cells.

@@ -2,10 +2,9 @@
 
 Each check raises :class:`ContractError`, an ``AssertionError`` that says what differs and by how much.
 
->>> from ase.calculators.emt import EMT
 >>> from ase_mlsample import testing
->>> from ase_mlsample.calculators import Committee
->>> testing.check_calculator(Committee([EMT(), EMT()]), testing.contract_frames("Cu", "fcc", 3.61))
+>>> from ase_mlsample.calculators import StillingerWeber
+>>> testing.check_calculator(StillingerWeber(), testing.contract_frames("Si", "diamond", 5.431))
 """
 
 from ase_mlsample.testing.caching import check_caching, check_failure

@@ -4,7 +4,8 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import PropertyNotImplementedError
 
-from ase_mlsample.calculators.base import MLCalculator, has_volume
+from ase_mlsample.calculators.base import MLCalculator
+from ase_mlsample.calculators.structures import has_volume
 from ase_mlsample.testing.counting import counted
 from ase_mlsample.testing.errors import ContractError, require
 

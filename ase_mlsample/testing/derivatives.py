@@ -7,7 +7,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import PropertyNotImplementedError
 
-from ase_mlsample.calculators.base import has_volume
+from ase_mlsample.calculators.structures import has_volume
 from ase_mlsample.testing.errors import Tolerances, assert_close, require
 
 __all__ = ["check_forces", "check_stress"]

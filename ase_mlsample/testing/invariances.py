@@ -7,7 +7,7 @@ from ase import Atoms
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 from numpy.typing import NDArray
 
-from ase_mlsample.calculators.base import has_volume
+from ase_mlsample.calculators.structures import has_volume
 from ase_mlsample.testing.errors import Tolerances, assert_close
 
 __all__ = ["check_invariances", "check_supercell"]

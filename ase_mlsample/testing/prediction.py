@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from ase import Atoms
 
-from ase_mlsample.calculators.base import MLCalculator, has_volume
+from ase_mlsample.calculators.base import MLCalculator
 from ase_mlsample.calculators.prediction import Prediction
+from ase_mlsample.calculators.structures import has_volume
 from ase_mlsample.testing.errors import Tolerances, assert_close, require
 
 __all__ = ["check_batch", "check_prediction"]

@@ -168,21 +168,6 @@ class _KernelDerivatives:
         return tangent
 
 
-class _KeptDerivatives:
-    """Products with derivatives that were computed once for the whole set."""
-
-    def __init__(self, jacobian: Any, frames: NDArray[np.int64]) -> None:
-        self._jacobian, self._frames = jacobian, frames
-
-    def gradient(self, g: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        positions, strain = self._jacobian.gradient(self._frames, g)
-        return positions, strain
-
-    def tangent(self, v: NDArray[np.float64], strain: NDArray[np.float64] | None) -> NDArray[Any]:
-        tangent: NDArray[Any] = self._jacobian.tangent(self._frames, v, strain)
-        return tangent
-
-
 class FeatureSet:
     """AEVs and neighbour geometry of a set of frames.
 
@@ -196,9 +181,6 @@ class FeatureSet:
         Keep AEVs and their products in double precision (single otherwise).
     cutoff
         Å; how far the pairs reach where that is more than the AEV's cutoff.
-    cache_bytes
-        Memory for the derivatives of the AEVs. Where they fit they are kept (some 10 kB per atom),
-        which makes products with them a few dozen times faster; otherwise each product computes them.
 
     Raises
     ------
@@ -213,7 +195,6 @@ class FeatureSet:
         *,
         double: bool = False,
         cutoff: float = 0.0,
-        cache_bytes: int = 0,
     ) -> None:
         self.parameters = parameters
         self.double = double
@@ -223,7 +204,6 @@ class FeatureSet:
         self.aev = torch.from_numpy(self._all_aevs())
         self.species = torch.from_numpy(self.geometry.species.astype(np.int64))
         self.n_atoms = np.diff(self.geometry.frame_first)
-        self._jacobian = self._kept_jacobian(cache_bytes)
         self._slopes = torch.ones(len(parameters.symbols), parameters.length, dtype=self.aev.dtype)
 
     def __len__(self) -> int:
@@ -233,22 +213,6 @@ class FeatureSet:
         c = self.geometry
         aev: NDArray[Any] = self._kernel.forward(c.species, c.first, c.second, c.vectors, double=self.double)
         return aev
-
-    @property
-    def cached(self) -> bool:
-        """Whether the derivatives are kept."""
-        return self._jacobian is not None
-
-    def _kept_jacobian(self, cache_bytes: int) -> Any | None:
-        kind: Any = _core.AEVJacobian64 if self.double else _core.AEVJacobian32
-        c = self.geometry
-        arguments = (self._kernel, c.species, c.first, c.second, c.vectors, c.frame_first)
-        return kind(*arguments) if kind.bytes_needed(*arguments) <= cache_bytes else None
-
-    def _derivatives(self, frames: NDArray[np.int64]) -> Derivatives:
-        if self._jacobian is not None:
-            return _KeptDerivatives(self._jacobian, frames)
-        return _KernelDerivatives(self._kernel, self.geometry.select(frames), double=self.double)
 
     def standardise(self, standardisation: Standardisation) -> None:
         """Replace the AEVs by standardised ones; to be called once."""
@@ -272,7 +236,7 @@ class FeatureSet:
             species=species,
             aev=self.aev[atoms],
             slopes=self._slopes if len(self._slopes) == 1 else self._slopes[species],
-            derivatives=self._derivatives(frames),
+            derivatives=_KernelDerivatives(self._kernel, self.geometry.select(frames), double=self.double),
         )
 
     def batches(self, frames: NDArray[np.int64], *, size: int) -> Iterator[Batch]:

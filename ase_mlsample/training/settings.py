@@ -126,7 +126,7 @@ class ModelSettings(_Strict):
     hidden
         Widths of the hidden layers.
     activation
-        "gelu", which learns forces from fewer steps and has smooth second derivatives, "celu" (α = 0.1, as in
+        "gelu", whose second derivatives are continuous, "celu" (α = 0.1, as in
         ANI), "softplus" or "tanh".
     repulsion
         Add the switched short-range repulsion (ZBL), so that atoms never fall onto each other.
@@ -188,8 +188,6 @@ class TrainingSettings(_Strict):
         Stops training early (the schedule is not shortened); None for no limit.
     checkpoint_seconds
         Least time between checkpoints, which are written at ends of epochs.
-    cache_gigabytes
-        Memory that kept derivatives of the AEVs may use; beyond it they are computed again in each step.
     torch_threads
         Threads of the networks' matrix products, which are small: more than one seldom pays. The sweeps over
         neighbours have their own threads.
@@ -221,7 +219,6 @@ class TrainingSettings(_Strict):
     patience: PositiveInt | None = None
     max_minutes: PositiveFloat | None = None
     checkpoint_seconds: NonNegativeFloat = 30.0
-    cache_gigabytes: NonNegativeFloat = 2.0
     torch_threads: PositiveInt = 1
 
     @model_validator(mode="after")

@@ -149,7 +149,7 @@ def _split(
 
 def _mark(dataset: Dataset, model: ModelSettings | ANIModel, settings: TrainingSettings, seed: int) -> str:
     """What a checkpoint must have in common with this training."""
-    free = {"max_minutes", "checkpoint_seconds", "cache_gigabytes"}  # these do not change what is learned
+    free = {"max_minutes", "checkpoint_seconds"}  # these do not change what is learned
     start = model.describe() if isinstance(model, ANIModel) else model.model_dump(mode="json")
     weights: list[torch.Tensor] = list(model.networks.parameters()) if isinstance(model, ANIModel) else []
     description = {"model": start, "settings": settings.model_dump(mode="json", exclude=free)}
@@ -185,7 +185,6 @@ class _Setup:
             aev,
             double=settings.precision == "float64",
             cutoff=0.0 if repulsion is None else repulsion.cutoff(symbols),
-            cache_bytes=int(settings.cache_gigabytes * 2**30),
         )
         targets = reduced_labels(dataset, features.geometry, repulsion)
         standardisation = Standardisation.of(features.aev, features.species, len(symbols))

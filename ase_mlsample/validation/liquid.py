@@ -11,10 +11,11 @@ from ase.data import atomic_masses, atomic_numbers
 from ase.md.langevin import Langevin
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
+from ase_mlsample.samplers.packing import AMU_PER_A3
+
 __all__ = ["LiquidSettings", "liquid_frames"]
 
 PositiveRange = tuple[PositiveFloat, PositiveFloat]
-GRAMS_PER_CM3 = 1.66053906660  # of 1 amu/Å³
 
 
 class LiquidSettings(BaseModel):
@@ -108,7 +109,7 @@ def liquid_frames(
 
 
 def _grid(symbol: str, n_atoms: int, density: float, rng: np.random.Generator) -> Atoms:
-    mass = atomic_masses[atomic_numbers[symbol]] * GRAMS_PER_CM3
+    mass = atomic_masses[atomic_numbers[symbol]] * AMU_PER_A3
     edge = (n_atoms * mass / density) ** (1 / 3)
     n = int(np.ceil(n_atoms ** (1 / 3) - 1e-9))
     points = np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), -1).reshape(-1, 3)

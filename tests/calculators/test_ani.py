@@ -80,6 +80,7 @@ def test_batches_are_single_evaluations(rng: np.random.Generator, batch_atoms: i
         for atoms, prediction in zip(frames, together, strict=True):
             assert_same(prediction, calc.evaluate(atoms, members), 1e-12)
     assert calc.evaluate_many([]) == []
+    assert len(calc.evaluate_many(atoms for atoms in frames)) == len(frames)
 
 
 def test_members_are_ensembles_of_one(rng: np.random.Generator) -> None:
@@ -167,14 +168,25 @@ def test_bad_input(rng: np.random.Generator) -> None:
     calc = ANIEnsemble(model)
     with pytest.raises(ValueError, match="does not know H, O; it was made for Al, Si"):
         calc.evaluate(molecule("H2O"))
-    with pytest.raises(ValueError, match=r"structure 1 \(OH2\): .*does not know"):
-        calc.evaluate_many([bulk("Al"), molecule("H2O")])
+    for batch_atoms in (1, 2048):
+        with pytest.raises(ValueError, match=r"structure 1 \(3 atoms of H, O\): .*does not know"):
+            calc.evaluate_many([bulk("Al"), molecule("H2O")], batch_atoms=batch_atoms)
+    with pytest.raises(ValueError, match=r"structure 2 \(1 atoms of Al\): .*NaN"):
+        calc.evaluate_many([bulk("Al"), bulk("Al"), Atoms("Al", [[np.nan, 0, 0]])])
     with pytest.raises(ValueError, match="does not know X"):
         calc.evaluate(Atoms("X"))
     with pytest.raises(ValueError, match="NaN"):
         calc.evaluate(Atoms("Al", [[np.nan, 0, 0]]))
     with pytest.raises(ValueError, match="no atoms"):
         calc.evaluate(Atoms())
+    strange = bulk("Al")
+    strange.numbers[0] = -106  # counted from the end of a table, this would be aluminium
+    with pytest.raises(ValueError, match="does not know atomic number -106"):
+        calc.evaluate(strange)
+    with pytest.raises(TypeError, match=r"pass \[atoms\]"):
+        calc.evaluate_many(bulk("Al"))
+    with pytest.raises(TypeError, match=r"ANIEnsemble.load\('al.safetensors'\)"):
+        ANIEnsemble("al.safetensors")
     with pytest.raises(ValueError, match="batch_atoms"):
         calc.evaluate_many([bulk("Al")], batch_atoms=0)
     for options, message in (

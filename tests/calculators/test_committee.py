@@ -7,7 +7,7 @@ from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from ase.constraints import FixAtoms
 
-from ase_mlsample.calculators import Calibration, Committee, MLCalculator, Prediction
+from ase_mlsample.calculators import Calibration, Committee, MLCalculator, Prediction, StillingerWeber
 
 
 class Springs(MLCalculator):
@@ -127,6 +127,37 @@ def test_needs_two_members(count: int) -> None:
 def test_members_must_be_calculators() -> None:
     with pytest.raises(TypeError, match="member 2 of the committee"):
         Committee([EMT(), "EMT"])
+    with pytest.raises(TypeError, match=r"make it: EMT\(...\)"):
+        Committee([EMT(), EMT])
+    twice = EMT()
+    with pytest.raises(ValueError, match=r"member 3 of the committee.*always agree with itself"):
+        Committee([twice, EMT(), twice])
+
+
+def test_structures_may_come_from_a_generator(copper: Atoms) -> None:
+    committee = Committee([Springs(1.0), Springs(2.0)])
+    assert len(committee.evaluate_many(copper for _ in range(3))) == 3
+    with pytest.raises(TypeError, match=r"pass \[atoms\]"):
+        committee.evaluate_many(copper)
+    with pytest.raises(TypeError, match=r"structure 1 is no ase\.Atoms but str"):
+        Springs().evaluate_many([copper, "Cu"])
+
+
+def test_spread_of_stillinger_weber_potentials_is_that_of_their_energy_scale(
+    rng: np.random.Generator,
+) -> None:
+    """Energy, forces and stress are proportional to epsilon, and so are their standard deviations."""
+    silicon = bulk("Si", cubic=True)
+    silicon.positions += rng.normal(0, 0.1, silicon.positions.shape)
+    scales = [0.9, 1.0, 1.3]
+    committee = Committee([StillingerWeber(epsilon=2.0 * scale) for scale in scales])
+    one, spread = StillingerWeber(epsilon=2.0).evaluate(silicon), committee.get_spread(silicon)
+    deviation = np.std(scales, ddof=1)
+    assert spread.energy_std == pytest.approx(deviation * abs(one.energy), rel=1e-12)
+    np.testing.assert_allclose(spread.energies_std, deviation * np.abs(one.energies), rtol=1e-12)
+    np.testing.assert_allclose(spread.forces_std, deviation * np.abs(one.forces), rtol=1e-9, atol=1e-14)
+    np.testing.assert_allclose(spread.stress_std, deviation * np.abs(one.stress), rtol=1e-9, atol=1e-14)
+    np.testing.assert_allclose(committee.get_forces(silicon), np.mean(scales) * one.forces, atol=1e-13)
 
 
 def test_our_members_are_evaluated_once_for_everything(copper: Atoms) -> None:

@@ -22,6 +22,17 @@ def test_standard_deviation_of_two_members() -> None:
     np.testing.assert_allclose(spread.energies_std, [0, 1 / np.sqrt(2)])
 
 
+def test_what_is_handed_out_cannot_be_changed() -> None:
+    """A calculator gives the same spread until the atoms change."""
+    spread = Spread.from_members([1.0, 2.0], FORCES, stress=[[0.0] * 6, [1.0] * 6])
+    for values in (spread.forces_std, spread.stress_std, spread.calibrated.forces_std):
+        with pytest.raises(ValueError, match="read-only"):
+            values[0] = 2.0
+    mine = np.ones((2, 3))
+    Spread(0.0, None, mine, None)
+    mine += 1.0  # an array that was given stays writable
+
+
 def test_parts_that_a_model_lacks_stay_none() -> None:
     spread = Spread.from_members([1.0, 2.0], FORCES)
     assert spread.energies_std is None

@@ -181,7 +181,7 @@ def test_bad_input_raises():
         calc.evaluate(Atoms("Si", [[np.nan, 0, 0]]))
     with pytest.raises(KeyError, match="Xy"):
         StillingerWeber("Xy")
-    with pytest.raises(ValueError, match="sigma and a"):
+    with pytest.raises(ValueError, match=r"sigma, a and gamma .* must be positive"):
         StillingerWeber(sigma=-1.0)
     with pytest.raises(ValueError, match="finite"):
         StillingerWeber(B=np.nan)

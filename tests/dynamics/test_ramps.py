@@ -21,10 +21,12 @@ class Toy(MLCalculator):
 
     def __init__(self, force, sigma=lambda positions: np.zeros(len(positions))):
         super().__init__()
-        self.force, self.sigma, self.count, self.temperatures = force, sigma, 0, []
+        self.force, self.sigma, self.temperatures = force, sigma, []
+        self.count = self.with_members = 0
 
     def evaluate(self, atoms, members=False):
         self.count += 1
+        self.with_members += members
         if atoms.has("momenta"):
             self.temperatures.append(internal_temperature(atoms.get_masses(), atoms.get_velocities()))
         forces = self.force(atoms.positions)
@@ -207,6 +209,9 @@ def test_evaluations_are_counted(gated):
     frames, summary = plan.run(calc, silicon(), rng())
     assert summary.evaluations == calc.count == frames[-1].info["evaluations"]
     assert summary.steps == 110
+    # a step costs one evaluation, a check one of the members; without a gate the first forces come extra,
+    # and again after each change of the cell
+    assert (calc.with_members, summary.evaluations) == ((4, 114) if gated else (0, 113))
     assert [atoms.info["time_fs"] for atoms in frames] == [50, 100, 110]
 
 
@@ -293,6 +298,25 @@ def test_forces_that_become_nan_end_the_run():
     _, summary = RampedMD(duration_ps=0.1, density=None, keep_every=1).run(calc, silicon(), rng())
     assert summary.stop_reason in ("exploded", "failed")
     assert summary.steps in (11, 12)
+
+
+def test_ramps_end_at_their_end_for_any_duration():
+    """A duration that is no whole number of steps must not carry the target past its end, below zero."""
+    plan = RampedMD(
+        temperature_K=5000, end_temperature_K=1, amplitude_K=0, density=None, duration_ps=0.0026, keep_every=1
+    )
+    (last,), summary = plan.run(StillingerWeber(), silicon(), rng())
+    assert summary.time_fs == last.info["time_fs"] == 3.0
+    assert last.info["temperature_K"] == pytest.approx(1.0)
+
+
+def test_a_number_is_a_window_of_no_width():
+    plan = RampedMD(temperature_K=300, density=1.0, amplitude_K=0, duration_ps=0.05, keep_every=1)
+    (frame,), _ = plan.run(StillingerWeber(), silicon(), rng())
+    assert frame.info["ramp_start_K"] == frame.info["ramp_end_K"] == frame.info["temperature_K"] == 300
+    assert frame.get_volume() == pytest.approx(silicon().get_volume())
+    with pytest.raises(TypeError, match=r"temperature_K must be a number or a window \(low, high\)"):
+        RampedMD(temperature_K=(1, 2, 3), keep_every=1)
 
 
 def test_molecules_and_single_atoms_run():

@@ -5,7 +5,16 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from ase_mlsample.samplers.base import AtomsFilter, AtomsSampler, Filter, Pipeline, Sampler, Transform
+from ase_mlsample.samplers.base import (
+    AtomsFilter,
+    AtomsSampler,
+    Filter,
+    Pipeline,
+    Sampler,
+    Transform,
+    checked_sizes,
+    checked_window,
+)
 from ase_mlsample.samplers.disorder import RandomDisorder
 from ase_mlsample.samplers.filters import Density, MinDistance
 from ase_mlsample.samplers.transforms import Rattle, Scale, Strain
@@ -103,3 +112,20 @@ def test_first_frames_do_not_depend_on_the_count():
 def test_sampler_base_is_abstract():
     with pytest.raises(TypeError):
         AtomsSampler()
+
+
+def test_windows_are_numbers_or_pairs():
+    assert checked_window("the volume", 2) == (2.0, 2.0)
+    assert checked_window("the volume", [1, 3]) == (1.0, 3.0)
+    assert checked_sizes(8) == checked_sizes((8.0, 8)) == (8, 8)
+    for wrong in ((1, 2, 3), ("a", "b"), "ab", None):
+        with pytest.raises(TypeError, match=r"the volume must be a number or a window \(low, high\) in Å³"):
+            checked_window("the volume", wrong, unit=" in Å³")
+    for wrong in ((2, 1), (-1, 1), (0, np.inf), (np.nan, 1)):
+        with pytest.raises(ValueError, match="the volume must be a window"):
+            checked_window("the volume", wrong)
+    for wrong in (0, (8, 4)):
+        with pytest.raises(ValueError, match="n_atoms must be a window"):
+            checked_sizes(wrong)
+    with pytest.raises(ValueError, match="whole numbers"):
+        checked_sizes((8, 8.5))

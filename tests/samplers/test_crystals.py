@@ -114,6 +114,9 @@ def test_given_distances_hold():
         ("diamond", {"min_distance": 3.0}, ValueError, "diamond has Si-Si pairs of 2.5 Å"),
         (Atoms("Si"), {}, ValueError, "periodic in three directions"),
         ([3], {}, TypeError, "int"),
+        (3, {}, TypeError, "names of prototypes"),
+        ("diamond", {"symbol": "Xq", "volume_per_atom": 20.0}, ValueError, "not a chemical symbol"),
+        ("diamond", {"volume_per_atom": {"A1": 15.0}}, ValueError, "names fcc, which are not among"),
     ],
 )
 def test_bad_settings(crystals, change, error, message):

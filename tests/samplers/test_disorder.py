@@ -110,6 +110,7 @@ def test_bounded_effort_ends_in_an_error():
         ({"aspect": 0.5}, "aspect"),
         ({"max_attempts": 0}, "max_attempts"),
         ({"composition": {}}, "composition"),
+        ({"composition": "Xq"}, "not a chemical symbol"),
         ({"composition": {"Si": -1}}, "share of Si"),
         ({"composition": "SiO2", "n_atoms": (4, 5)}, "formula unit"),
     ],

@@ -44,3 +44,8 @@ def test_both_must_accept():
 def test_bad_settings(make):
     with pytest.raises(ValueError, match="must be"):
         make()
+
+
+def test_a_density_is_never_met_exactly():
+    with pytest.raises(TypeError, match=r"exactly 2\.3; give a window"):
+        Density(2.3)

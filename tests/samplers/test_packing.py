@@ -41,6 +41,8 @@ def test_tables():
     assert (minimum_distances(["C", "Si"], 1.5) == 1.5).all()
     with pytest.raises(KeyError, match="lacks the pair C-Si"):
         minimum_distances(["C", "Si"], {"C-C": 1.4, "Si-Si": 2.1})
+    with pytest.raises(ValueError, match="'CSi' is no pair of elements"):
+        minimum_distances(["C", "Si"], {"CSi": 1.4})
     with pytest.raises(ValueError, match="given twice"):
         minimum_distances(["C", "Si"], {"C-Si": 1.4, "Si-C": 2.1})
     with pytest.raises(ValueError, match="positive and finite"):

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 
 from ase_mlsample import testing
-from ase_mlsample.calculators import MLCalculator, Prediction, Spread
+from ase_mlsample.calculators import Committee, MLCalculator, Prediction, Spread, StillingerWeber
 
 FRAMES = testing.contract_frames("Ar", "fcc", 5.3)
 CUBE = Atoms("Ar4", [[0, 0, 0], [1.1, 0, 0.2], [0.1, 1.2, 0], [0.3, 0.2, 0.9]], cell=[9, 9, 9], pbc=True)
@@ -64,7 +65,13 @@ class Bonds(MLCalculator):
             self.results["force_sigma"] = np.zeros(3)
         return self.results.get(name) if self.defect == "no copy" else value
 
+    def _forget(self) -> None:
+        if self.defect != "keeps results":
+            super()._forget()
+
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
+        if self.defect == "never current":
+            return ["positions"]
         changes = super().check_state(atoms)
         return [] if self.defect == "blind to the cell" and changes == ["cell"] else changes
 
@@ -102,6 +109,8 @@ CHECKS = {
     "no copy": lambda calc: testing.check_caching(calc, CUBE),
     "blind to the cell": lambda calc: testing.check_caching(calc, CUBE),
     "stale spread": lambda calc: testing.check_spread(calc, CUBE, CUBE[:2]),
+    "keeps results": lambda calc: testing.check_failure(calc, CUBE),
+    "never current": lambda calc: testing.check_io(calc, CUBE),
     "pickling": lambda calc: testing.check_pickling(calc, CUBE),
 }
 
@@ -126,6 +135,13 @@ def test_any_ase_calculator_can_be_checked() -> None:
     for wrong in ("forces", "stress"):
         with pytest.raises(testing.ContractError, match=f"structure: {wrong[:5]}"):
             testing.check_calculator(WrongLennardJones(wrong), FRAMES["sheared"])
+
+
+def test_ours_are_checked_in_one_call() -> None:
+    silicon = testing.contract_frames("Si", "diamond", 5.431)
+    testing.check_calculator(lambda: Committee([StillingerWeber(), StillingerWeber(epsilon=2.0)]), silicon)
+    copper = testing.contract_frames("Cu", "fcc", 3.61)["molecule"]
+    testing.check_calculator(Committee([EMT(), EMT()]), copper, pickling=False)
 
 
 def test_messages_carry_numbers() -> None:

@@ -5,7 +5,6 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk, molecule
-from numpy.typing import NDArray
 
 from ase_mlsample import _core
 from ase_mlsample.calculators.aev import AEVParameters
@@ -45,39 +44,13 @@ def mixed_frames() -> list[Atoms]:
     return frames
 
 
-def kept_and_computed(double: bool, cutoff_function: str = "cosine") -> tuple[FeatureSet, FeatureSet]:
-    frames, aev = mixed_frames(), parameters(cutoff_function)
-    kept = FeatureSet(frames, aev, double=double, cache_bytes=2**30)
-    computed = FeatureSet(frames, aev, double=double, cache_bytes=0)
-    assert kept.cached
-    assert not computed.cached
-    return kept, computed
+def mixed_features(double: bool) -> FeatureSet:
+    return FeatureSet(mixed_frames(), parameters(), double=double)
 
 
-@pytest.mark.parametrize("cutoff_function", ["cosine", "smooth"])
-@pytest.mark.parametrize(("double", "tolerance"), [(True, 1e-12), (False, 3e-5)])
-@pytest.mark.parametrize("members", [1, 4, 6])
-def test_kept_products_equal_computed_ones(
-    double: bool, tolerance: float, members: int, cutoff_function: str, rng: np.random.Generator
-) -> None:
-    frames = np.array([4, 0, 3, 2, 1, 2])
-    batches = [f.batch(frames) for f in kept_and_computed(double, cutoff_function)]
-    n, length = batches[0].aev.shape
-    g = rng.normal(size=(members, n, length)).astype(np.float64 if double else np.float32)
-    v, strain = rng.normal(size=(members, n, 3)), rng.normal(size=(members, len(frames), 3, 3))
-
-    def products(index: int) -> list[NDArray[np.float64]]:
-        d = batches[index].derivatives
-        return [*d.gradient(g), d.tangent(v, strain), d.tangent(v, None)]
-
-    for kept, computed in zip(products(0), products(1), strict=True):
-        assert kept.shape == computed.shape
-        assert kept == pytest.approx(computed, abs=tolerance * float(np.abs(computed).max()))
-
-
-def test_kept_products_are_adjoint(rng: np.random.Generator) -> None:
-    kept, _ = kept_and_computed(True)
-    batch = kept.batch(np.array([2, 0, 4]))
+def test_products_of_a_batch_are_adjoint(rng: np.random.Generator) -> None:
+    whole = mixed_features(True)
+    batch = whole.batch(np.array([2, 0, 4]))
     n, length = batch.aev.shape
     g = rng.normal(size=(3, n, length))
     v, strain = rng.normal(size=(3, n, 3)), rng.normal(size=(3, 3, 3, 3))
@@ -86,9 +59,9 @@ def test_kept_products_are_adjoint(rng: np.random.Generator) -> None:
     assert forward == pytest.approx(np.sum(by_positions * v) + np.sum(by_strain * strain), rel=1e-12)
 
 
-def test_kept_products_do_not_depend_on_the_number_of_threads(rng: np.random.Generator) -> None:
-    kept, _ = kept_and_computed(False)
-    batch = kept.batch(np.array([0, 1, 2, 3, 4, 2, 2, 0]))
+def test_products_do_not_depend_on_the_number_of_threads(rng: np.random.Generator) -> None:
+    whole = mixed_features(False)
+    batch = whole.batch(np.array([0, 1, 2, 3, 4, 2, 2, 0]))
     n, length = batch.aev.shape
     g = rng.normal(size=(4, n, length)).astype(np.float32)
     before = _core.num_threads()
@@ -105,41 +78,21 @@ def test_kept_products_do_not_depend_on_the_number_of_threads(rng: np.random.Gen
             assert np.array_equal(a, b)
 
 
-def test_kept_products_check_their_arguments() -> None:
-    kept, _ = kept_and_computed(True)
-    c = kept.geometry
-    jacobian = _core.AEVJacobian64(
-        kept.parameters.kernel(), c.species, c.first, c.second, c.vectors, c.frame_first
-    )
-    atoms, length = int(kept.n_atoms[0]), kept.parameters.length
-    with pytest.raises(IndexError, match="no frame 5"):
-        jacobian.gradient(np.array([5]), np.zeros((1, 1, length)))
-    with pytest.raises(ValueError, match=r"g must be \(M, N, length\)"):
-        jacobian.gradient(np.array([0]), np.zeros((1, atoms + 1, length)))
-    with pytest.raises(ValueError, match=r"v must be \(M, N, 3\)"):
-        jacobian.tangent(np.array([0]), np.zeros((1, atoms + 1, 3)), None)
-    with pytest.raises(ValueError, match="strain must be"):
-        jacobian.tangent(np.array([0]), np.zeros((1, atoms, 3)), np.zeros((1, 2, 3, 3)))
-    wrong = np.where(c.second == 0, np.int32(len(c.species) - 1), c.second)
-    with pytest.raises(ValueError, match="not an atom of the same frame"):
-        _core.AEVJacobian64(kept.parameters.kernel(), c.species, c.first, wrong, c.vectors, c.frame_first)
-
-
 def test_batches_put_the_right_frames_together() -> None:
-    kept, _ = kept_and_computed(True)
+    whole = mixed_features(True)
     order = np.array([2, 0, 1])
-    batch = kept.batch(order)
+    batch = whole.batch(order)
     alone = [FeatureSet([mixed_frames()[k]], parameters(), double=True) for k in order]
     assert torch.equal(batch.aev, torch.cat([features.aev for features in alone]))
     assert torch.bincount(batch.frame_of_atom).tolist() == [len(features.species) for features in alone]
-    sizes = [len(part.frames) for part in kept.batches(np.arange(5), size=2)]
+    sizes = [len(part.frames) for part in whole.batches(np.arange(5), size=2)]
     assert sizes == [2, 2, 1]
 
 
 def test_loss_gradient_equals_full_double_backward_through_torchani(rng: np.random.Generator) -> None:
     atoms, aev = molecule("CH3CH2OH"), parameters()
     atoms.rattle(0.05, seed=1)
-    features = FeatureSet([atoms], aev, double=True, cache_bytes=2**30)
+    features = FeatureSet([atoms], aev, double=True)
     networks = MemberNetworks(
         3, aev.length, hidden=(10, 7), activation="celu", symbols=aev.symbols, rng=rng, dtype="float64"
     )
@@ -195,11 +148,11 @@ def test_standardised_inputs_change_nothing_once_folded(rng: np.random.Generator
 
 
 def test_training_output_equals_prediction(rng: np.random.Generator) -> None:
-    kept, _ = kept_and_computed(True)
+    whole = mixed_features(True)
     networks = MemberNetworks(
-        2, kept.parameters.length, hidden=(8,), symbols=("H", "C", "O"), rng=rng, dtype="float64"
+        2, whole.parameters.length, hidden=(8,), symbols=("H", "C", "O"), rng=rng, dtype="float64"
     )
-    batch = kept.batch(np.arange(5))
+    batch = whole.batch(np.arange(5))
     trained, predicted = (
         training_output(networks, batch, 2.0, with_forces=True),
         predict(networks, batch, 2.0),
