@@ -157,7 +157,9 @@ class SelectionSettings(_Section):
 
     Attributes
     ----------
-    batch : structures labelled a generation.
+    batch : candidates labelled a generation.
+    audit : frames labelled besides, at random among those that the trajectories passed through in certainty,
+        at most one each: errors that all members share do not show in their disagreement.
     lo : eV/Å, or "auto": ``lo_factor`` times the error of an atom's force on validation data (√3 times the
         component RMSE), at least ``lo_floor``.
     hi : eV/Å, or "auto": ``hi_factor`` times lo.
@@ -167,6 +169,7 @@ class SelectionSettings(_Section):
     """
 
     batch: PositiveInt = 40
+    audit: NonNegativeInt = 20
     lo: Literal["auto"] | PositiveFloat = "auto"
     hi: Literal["auto"] | PositiveFloat = "auto"
     lo_factor: PositiveFloat = 1.5

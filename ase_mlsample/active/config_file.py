@@ -181,6 +181,8 @@ def _check_dynamics(arguments: Mapping[str, Any]) -> None:
 
     if "gate" in arguments:
         raise ValueError("leave out the gate: it follows from selection.lo and selection.hi")
+    if "keep_every" in arguments:
+        raise ValueError("leave out keep_every: selection.batch and selection.audit say what is kept")
     gate = UncertaintyGate(1.0)
     build("ase_mlsample.dynamics:RampedMD", {"gate": gate, **as_arguments(arguments)})
 

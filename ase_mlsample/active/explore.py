@@ -16,6 +16,8 @@ from ase_mlsample.calculators.base import MLCalculator
 
 __all__ = ["explore", "pack", "propose", "stream", "unpack"]
 
+_CERTAIN = ("running", "finished")  # RampedMD's marks of a frame that its gate let pass
+
 
 def stream(*seed: int) -> np.random.Generator:
     """The random stream of a task, named by numbers, so that it does not depend on scheduling."""
@@ -71,16 +73,21 @@ def explore(
     Returns
     -------
     dict
-        ``frames``: those that the explorer kept, with ``force_sigma`` and ``energy_sigma`` (N,) and, in
-        ``info``, ``force_sigma_max`` (eV/Å) and ``energy_std`` (eV); ``run``: what became of the trajectory.
+        ``frames``: the one that stopped it, if any, and one at random of those that it passed through, with
+        ``force_sigma`` and ``energy_sigma`` (N,) and, in ``info``, ``force_sigma_max`` (eV/Å) and
+        ``energy_std`` (eV); ``run``: what became of the trajectory.
     """
     from ase_mlsample.dynamics import RampedMD, UncertaintyGate
 
     calculator, rng = load_model(model), stream(*seed)
     atoms = next(iter(build_sampler(*_recipe(start)).sample(1, rng)))
-    explorer = RampedMD(gate=UncertaintyGate(lo, upper=hi), **as_arguments(dynamics))
+    explorer = RampedMD(gate=UncertaintyGate(lo, upper=hi), keep_every=1, **as_arguments(dynamics))
     frames, summary = explorer.run(calculator, atoms, rng)
-    return {"frames": [_measured(calculator, frame) for frame in frames], "run": asdict(summary)}
+    kept = [frame for frame in frames if frame.info["stop_reason"] not in _CERTAIN]
+    passed = [frame for frame in frames if frame.info["stop_reason"] in _CERTAIN]
+    if passed:
+        kept.append(passed[int(stream(*seed, 2).integers(len(passed)))])
+    return {"frames": [_measured(calculator, frame) for frame in kept], "run": asdict(summary)}
 
 
 def _recipe(settings: SamplerSettings) -> tuple[str, dict[str, Any], list[tuple[str, dict[str, Any]]]]:

@@ -80,7 +80,7 @@ def explore_and_select(place: Workplace, generation: int) -> None:
     place.say(
         generation,
         f"{summary['checks']} looks at {len(done)} trajectories: {summary['candidate']} candidates in "
-        f"{window.lo:.2f}–{window.hi:.2f} eV/Å, {new} chosen",
+        f"{window.lo:.2f}–{window.hi:.2f} eV/Å, {new} structures chosen",
     )
 
 
@@ -105,15 +105,18 @@ def _trajectories(place: Workplace, generation: int, window: TrustWindow) -> lis
 
 
 def _choose(place: Workplace, generation: int, frames: Sequence[Atoms], verdicts: Sequence[str]) -> list[int]:
+    settings, rng = place.config.selection, stream(*place.seed(generation, "select"))
     candidates = [n for n, verdict in enumerate(verdicts) if verdict == "candidate"]
     chosen = select_batch(
         [frames[n] for n in candidates],
         place.ledger.atoms(place.ledger.proposals()),
-        settings=place.config.selection,
+        settings=settings,
         elements=place.config.elements,
-        rng=stream(*place.seed(generation, "select")),
+        rng=rng,
     )
-    return [candidates[n] for n in chosen]
+    certain = [n for n, verdict in enumerate(verdicts) if verdict == "learned"]
+    audited = rng.permutation(certain)[: settings.audit]
+    return [candidates[n] for n in chosen] + sorted(int(n) for n in audited)
 
 
 def _write_candidates(
