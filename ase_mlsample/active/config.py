@@ -220,10 +220,6 @@ class ExecutorSettings(_Section):
     train_threads: PositiveInt | None = None
 
 
-def _with_type(model: Any) -> Any:
-    return {"type": "ani", **model} if isinstance(model, Mapping) else model
-
-
 class RunConfig(_Section):
     """The whole configuration of a run.
 
@@ -258,7 +254,7 @@ class RunConfig(_Section):
     @field_validator("model", mode="before")
     @classmethod
     def _default_type(cls, model: Any) -> Any:
-        return _with_type(model)
+        return {"type": "ani", **model} if isinstance(model, Mapping) else model
 
     @field_validator("elements")
     @classmethod
@@ -279,11 +275,7 @@ class RunConfig(_Section):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as the resolved ``config.yaml`` has them."""
-        values = self.model_dump(mode="json")
-        aev = values["model"].get("aev")
-        if aev is not None and aev["preset"] != "custom":  # a preset takes no other keys
-            values["model"]["aev"] = {"preset": aev["preset"]}
-        return values
+        return self.model_dump(mode="json")
 
     def frozen(self) -> dict[str, Any]:
         """The part that a continuation must share."""

@@ -27,7 +27,7 @@ _INSTANT = (
 )
 _EXPECTED = (ValueError, TypeError, KeyError, RuntimeError, OSError, NotImplementedError)
 
-__all__ = ["check_config", "differences", "dump_config", "parse_config", "read_config"]
+__all__ = ["check_config", "differences", "dump_config", "explain", "parse_config", "read_config"]
 
 
 def read_config(path: Path | str, *, overrides: Iterable[str] = ()) -> RunConfig:
@@ -70,7 +70,9 @@ def parse_config(values: Mapping[str, Any], *, source: str, folder: Path | None 
         problems = error.errors()
         inner = {problem["loc"][:-1] for problem in problems}
         lines = [
-            _explain(item) for item in problems if item["type"] != "too_short" or item["loc"] not in inner
+            explain(item, RunConfig)
+            for item in problems
+            if item["type"] != "too_short" or item["loc"] not in inner
         ]
         raise ValueError(f"{source}: " + "; ".join(dict.fromkeys(lines))) from None
     if config.testset is not None and folder is not None:
@@ -235,11 +237,12 @@ def _item(place: list[Any], key: str, override: str) -> int:
     return int(key)
 
 
-def _explain(problem: Any) -> str:
+def explain(problem: Any, model: type[BaseModel]) -> str:
+    """One line for one of pydantic's errors about a model; an unknown key comes with the nearest one."""
     location = [part for part in problem["loc"] if part not in ("ani", "committee")]
     path = ".".join(str(part) for part in location)
     if problem["type"] == "extra_forbidden":
-        known = _known_keys(location[:-1])
+        known = _known_keys(location[:-1], model)
         near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}"
         return f"unknown key {path!r}; {hint}"
@@ -247,9 +250,9 @@ def _explain(problem: Any) -> str:
     return f"{path}: {message}" if path else message
 
 
-def _known_keys(location: Sequence[Any]) -> list[str]:
+def _known_keys(location: Sequence[Any], model: type[BaseModel]) -> list[str]:
     """Keys of the section at a place, found by walking the models."""
-    section: type[BaseModel] = RunConfig
+    section = model
     for part in location:
         if isinstance(part, int):
             continue

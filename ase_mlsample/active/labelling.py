@@ -10,8 +10,9 @@ from ase import Atoms
 
 from ase_mlsample.active.label import compute_label
 from ase_mlsample.active.ledger import Proposal
+from ase_mlsample.active.store import write_frames
 from ase_mlsample.active.tasks import Task
-from ase_mlsample.active.workplace import Results, Workplace
+from ase_mlsample.active.workspace import Results, Workspace
 
 __all__ = ["label_proposals", "take_in"]
 
@@ -19,35 +20,35 @@ __all__ = ["label_proposals", "take_in"]
 _HOPELESS = 10
 
 
-def take_in(place: Workplace, *, retry_failed: bool = False) -> int:
+def take_in(workspace: Workspace, *, retry_failed: bool = False) -> int:
     """Record the labels that workers wrote before the last end of the run, before any new work.
 
     Parameters
     ----------
-    place : of the run.
-    retry_failed : forget failed labels, so that they are tried again.
+    workspace : of the run.
+    retry_failed : then forget failed labels, so that they are tried again.
 
     Returns
     -------
     int
         How many were taken in.
     """
-    if retry_failed:
-        for structure in place.ledger.forget_failures(place.reference):
-            place.store.remove(place.label_key(structure))
-    known, keys = place.ledger.labels(place.reference), place.store.keys()
+    known, keys = workspace.ledger.labels(workspace.reference), workspace.store.keys()
     found = [
-        (proposal, place.store.read(key))
-        for proposal in place.ledger.proposals()
-        if proposal.structure not in known and (key := place.label_key(proposal.structure)) in keys
+        (proposal, workspace.store.read(key))
+        for proposal in workspace.ledger.proposals()
+        if proposal.structure not in known and (key := workspace.label_key(proposal.structure)) in keys
     ]
     if found:
-        place.ledger.add_labels(place.reference, found)
-        place.log.write("taken_in", labels=len(found))
+        workspace.ledger.add_labels(workspace.reference, found)
+        workspace.log.write("taken_in", labels=len(found))
+    if retry_failed:
+        for structure in workspace.ledger.forget_failures(workspace.reference):
+            workspace.store.remove(workspace.label_key(structure))
     return len(found)
 
 
-def label_proposals(place: Workplace, generation: int) -> None:
+def label_proposals(workspace: Workspace, generation: int) -> None:
     """Label every structure that has no label yet.
 
     Raises
@@ -55,43 +56,47 @@ def label_proposals(place: Workplace, generation: int) -> None:
     RuntimeError
         The reference has not given a single label.
     """
-    settings = place.config.reference
-    known = place.ledger.labels(place.reference)
-    waiting = [proposal for proposal in place.ledger.proposals() if proposal.structure not in known]
-    by_key = {place.label_key(proposal.structure): proposal for proposal in waiting}
+    settings = workspace.config.reference
+    known = workspace.ledger.labels(workspace.reference)
+    waiting = [proposal for proposal in workspace.ledger.proposals() if proposal.structure not in known]
+    by_key = {workspace.label_key(proposal.structure): proposal for proposal in waiting}
     tasks = [
         Task(
             key,
             compute_label,
-            {"atoms": _bare(atoms), "reference": place.directory.reference},
+            {"atoms": _bare(atoms), "reference": workspace.directory.reference},
             retries=settings.retries,
             timeout_s=settings.timeout_s,
         )
-        for key, atoms in zip(by_key, place.ledger.atoms(waiting), strict=True)
+        for key, atoms in zip(by_key, workspace.ledger.atoms(waiting), strict=True)
     ]
     hopeful = any(label.status == "labelled" for label in known.values())
-    place.run("label", "label", generation, tasks, take=_recorder(place, by_key, hopeful=hopeful))
-    labels = place.ledger.labels(place.reference)
+    workspace.run("label", "label", generation, tasks, take=_recorder(workspace, by_key, hopeful=hopeful))
+    labels = workspace.ledger.labels(workspace.reference)
     if not any(label.status == "labelled" for label in labels.values()):
         _give_up([label.error for label in labels.values()])
-    place.directory.write_frames("dataset.extxyz", place.ledger.training_set(place.reference))
-    mine = place.ledger.proposals(generation)
+    write_frames(
+        workspace.directory.path / "dataset.extxyz", workspace.ledger.training_set(workspace.reference)
+    )
+    mine = workspace.ledger.proposals(generation)
     counts = Counter(labels[proposal.structure].status for proposal in mine)
-    place.ledger.finish_stage(generation, "label", dict(counts))
+    workspace.ledger.finish_stage(generation, "label", dict(counts))
     text = ", ".join(f"{number} {status}" for status, number in counts.items())
-    place.say(generation, f"labels: {text or 'none to compute'}")
+    workspace.say(generation, f"labels: {text or 'none to compute'}")
 
 
 def _recorder(
-    place: Workplace, by_key: Mapping[str, Proposal], *, hopeful: bool
+    workspace: Workspace, by_key: Mapping[str, Proposal], *, hopeful: bool
 ) -> Callable[[Results], None]:
     seen: Counter[str] = Counter()
 
     def record(results: Results) -> None:
-        place.ledger.add_labels(place.reference, [(by_key[task.key], result) for task, result in results])
+        workspace.ledger.add_labels(
+            workspace.reference, [(by_key[task.key], result) for task, result in results]
+        )
         for task, result in results:
             seen[result["status"]] += 1
-            place.log.write("label", structure=by_key[task.key].structure, **_described(result))
+            workspace.log.write("label", structure=by_key[task.key].structure, **_described(result))
         if not hopeful and seen["failed"] >= _HOPELESS and seen["failed"] == seen.total():
             _give_up([_described(result)["error"] for _, result in results])
 

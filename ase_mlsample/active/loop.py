@@ -21,12 +21,12 @@ from ase_mlsample.active.learning import evaluate_model, publish, train_model
 from ase_mlsample.active.proposing import explore_and_select, propose_initial
 from ase_mlsample.active.run_directory import RunDirectory
 from ase_mlsample.active.stop import stop_reason
-from ase_mlsample.active.summary import generation_table, write_summary
-from ase_mlsample.active.workplace import Workplace, open_executors
+from ase_mlsample.active.summary import generation_table, wide_console, write_summary
+from ase_mlsample.active.workspace import Workspace, open_executors
 
 __all__ = ["ActiveLoop"]
 
-Step = Callable[[Workplace, int], None]
+Step = Callable[[Workspace, int], None]
 
 
 class ActiveLoop:
@@ -36,7 +36,7 @@ class ActiveLoop:
     ----------
     config : of the run; `ase_mlsample.active.read_config` reads one from a file.
     explore, label, train : executors (``concurrent.futures.Executor``) to use instead of the configured ones.
-    console : where progress goes.
+    console : where progress goes; standard output by default.
     report : called with the folder of the run after each generation, to draw its plots; what it raises is
         logged and does not end the run.
 
@@ -57,7 +57,7 @@ class ActiveLoop:
         report: Callable[[Path], object] | None = None,
     ) -> None:
         self.config = config
-        self.console = console or Console()
+        self.console = console or wide_console()
         self.report = report
         self._given = {"explore": explore, "label": label, "train": train}
 
@@ -89,9 +89,9 @@ class ActiveLoop:
             directory.log.write("resumed" if directory.resumed else "started", name=self.config.name)
             try:
                 with open_executors(self.config.executors, self._given) as executors:
-                    place = Workplace(directory, executors, console=self.console)
-                    take_in(place, retry_failed=retry_failed)
-                    return self._generations(place)
+                    workspace = Workspace(directory, executors, console=self.console)
+                    take_in(workspace, retry_failed=retry_failed)
+                    return self._generations(workspace)
             except KeyboardInterrupt:
                 directory.log.write("interrupted")
                 raise
@@ -99,7 +99,7 @@ class ActiveLoop:
                 directory.log.write("failed", error=f"{type(error).__name__}: {error}")
                 raise
 
-    def _generations(self, place: Workplace) -> dict[str, Any]:
+    def _generations(self, workspace: Workspace) -> dict[str, Any]:
         steps: dict[str, Step] = {
             "select": explore_and_select,
             "label": label_proposals,
@@ -112,37 +112,39 @@ class ActiveLoop:
         while True:
             for name, step in steps.items():
                 first = generation == 0 and name == "select"
-                self._do(place, generation, name, propose_initial if first else step)
-            stages = place.ledger.stages()
+                self._do(workspace, generation, name, propose_initial if first else step)
+            stages = workspace.ledger.stages()
             if generation + 1 not in stages:  # the newest one: is it the last?
                 reason = stop_reason(stages, self.config.stop)
-                place.ledger.finish_stage(generation, "end", {"reason": reason})
-                summary = self._show(place, generation)
+                workspace.ledger.finish_stage(generation, "end", {"reason": reason})
+                summary = self._show(workspace, generation)
                 if reason is not None:
-                    place.log.write("finished", reason=reason)
-                    place.console.print(f"Finished: {reason}. Everything is in {place.directory.path}")
+                    workspace.log.write("finished", reason=reason)
+                    text = f"Finished: {reason}. Everything is in {workspace.directory.path}"
+                    workspace.console.print(text, highlight=False, markup=False, soft_wrap=True)
                     return summary
             generation += 1
 
-    def _do(self, place: Workplace, generation: int, name: str, step: Step) -> None:
-        if name in place.ledger.stages().get(generation, {}):
+    def _do(self, workspace: Workspace, generation: int, name: str, step: Step) -> None:
+        if name in workspace.ledger.stages().get(generation, {}):
             return
         began = time.monotonic()
-        step(place, generation)
+        step(workspace, generation)
         seconds = round(time.monotonic() - began, 2)
-        place.log.write("stage", generation=generation, stage=name, seconds=seconds)
+        workspace.log.write("stage", generation=generation, stage=name, seconds=seconds)
 
-    def _show(self, place: Workplace, generation: int) -> dict[str, Any]:
-        publish(place, generation)
-        summary = write_summary(place.ledger, place.directory.path)
-        place.log.write("generation", generation=generation)
-        place.console.print(generation_table(summary))
+    def _show(self, workspace: Workspace, generation: int) -> dict[str, Any]:
+        publish(workspace, generation)
+        summary = write_summary(workspace.ledger, workspace.directory.path)
+        workspace.log.write("generation", generation=generation)
+        workspace.console.print(generation_table(summary))
         if self.report is not None:
             try:
-                self.report(place.directory.path)
+                self.report(workspace.directory.path)
             except Exception as error:  # plots must not cost a run
-                place.log.write("report_failed", error=f"{type(error).__name__}: {error}")
-                place.console.print(f"The report could not be written: {error}", highlight=False)
+                workspace.log.write("report_failed", error=f"{type(error).__name__}: {error}")
+                text = f"The report could not be written: {error}"
+                workspace.console.print(text, highlight=False, markup=False)
         return summary
 
 

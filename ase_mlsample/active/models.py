@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from ase import Atoms
 from ase_mlsample.active.config import CommitteeSettings
 from ase_mlsample.active.factories import build
 from ase_mlsample.active.store import write_atomic
-from ase_mlsample.analysis.errors import calibration_factor, energy_rmse, error_summary, rmse
+from ase_mlsample.analysis.errors import energy_rmse, error_summary, rmse
 from ase_mlsample.calculators.base import MLCalculator
 from ase_mlsample.calculators.prediction import Calibration, Prediction
+from ase_mlsample.training.calibration import MemberErrors, fit_calibration
 from ase_mlsample.training.settings import ModelSettings, TrainingSettings
 
 __all__ = ["evaluate", "has_model", "load_model", "model_file", "train"]
@@ -125,15 +126,14 @@ def _calibrate(frames: Sequence[Atoms], model: CommitteeSettings, directory: Pat
 
     committee = Committee([build(model.factory, arguments) for arguments in model.members])
     predictions = committee.evaluate_many(list(frames), members=True)
-    forces = np.concatenate([atoms.arrays["REF_forces"] for atoms in frames])
-    predicted = np.concatenate([p.forces for p in predictions])
-    energies = np.array([atoms.info["REF_energy"] for atoms in frames])
-    found = np.array([p.energy for p in predictions])
     n_atoms = np.array([len(atoms) for atoms in frames])
-    spreads = _spreads(predictions)
-    calibration = Calibration(
-        energy=calibration_factor((found - energies) / n_atoms, [s.energy_std for s in spreads] / n_atoms),
-        forces=calibration_factor(predicted - forces, np.concatenate([s.forces_std for s in spreads])),
+    energies = np.array([atoms.info["REF_energy"] for atoms in frames])
+    forces = [atoms.arrays["REF_forces"] for atoms in frames]
+    energies_per_atom = [np.asarray(p.member_energies) / n for p, n in zip(predictions, n_atoms, strict=True)]
+    calibration, _ = fit_calibration(
+        _member_errors(energies_per_atom, energies / n_atoms),
+        _member_errors([p.member_forces for p in predictions], forces),
+        _member_errors([p.member_stress for p in predictions], [a.info.get("REF_stress") for a in frames]),
     )
     described = {
         "factory": model.factory,
@@ -143,10 +143,17 @@ def _calibrate(frames: Sequence[Atoms], model: CommitteeSettings, directory: Pat
     write_atomic(directory / _COMMITTEE, json.dumps(described, indent=1).encode())
     return {
         "n_frames": len(frames),
-        "force_rmse": rmse(predicted, forces),
-        "energy_rmse": energy_rmse(found, energies, n_atoms),
+        "force_rmse": rmse(np.concatenate([p.forces for p in predictions]), np.concatenate(forces)),
+        "energy_rmse": energy_rmse([p.energy for p in predictions], energies, n_atoms),
         "calibration": _factors(calibration),
     }
+
+
+def _member_errors(values: Sequence[Any], references: Iterable[Any]) -> MemberErrors | None:
+    """Errors of each member where both prediction and label are there."""
+    pairs = [(v, r) for v, r in zip(values, references, strict=True) if v is not None and r is not None]
+    errors = [np.reshape(v - r, (len(v), -1)) for v, r in pairs]
+    return MemberErrors(np.concatenate(errors, axis=1)) if errors else None
 
 
 def evaluate(*, model: str, testset: str) -> dict[str, Any]:

@@ -11,15 +11,16 @@ from ase import Atoms
 
 from ase_mlsample.active.explore import explore, propose, stream, unpack
 from ase_mlsample.active.select import TrustWindow, select_batch
+from ase_mlsample.active.store import write_frames
 from ase_mlsample.active.tasks import Task
-from ase_mlsample.active.workplace import Workplace
+from ase_mlsample.active.workspace import Workspace
 
 __all__ = ["explore_and_select", "propose_initial"]
 
 _REJECTED = ("unphysical", "exploded", "collapsed", "failed")
 
 
-def propose_initial(place: Workplace, generation: int) -> None:
+def propose_initial(workspace: Workspace, generation: int) -> None:
     """Draw the structures of the first generation.
 
     Raises
@@ -29,45 +30,45 @@ def propose_initial(place: Workplace, generation: int) -> None:
     """
     tasks = [
         Task(
-            place.key("initial", generation, index),
+            workspace.key("initial", generation, index),
             propose,
-            {"sampler": item, "n": item.n, "seed": place.seed(generation, "initial", index)},
+            {"sampler": item, "n": item.n, "seed": workspace.seed(generation, "initial", index)},
         )
-        for index, item in enumerate(place.config.initial)
+        for index, item in enumerate(workspace.config.initial)
     ]
-    results = place.run("explore", "initial", generation, tasks)
+    results = workspace.run("explore", "initial", generation, tasks)
     for task, result in results:
         if result["status"] == "failed":
-            place.store.remove(task.key)
+            workspace.store.remove(task.key)
             error = result["error"]
             raise RuntimeError(f"an initial sampler failed: {error['type']}: {error['message']}")
     frames = [unpack(packed) for _, result in results for packed in result["frames"]]
-    new = place.ledger.propose(generation, frames, stage="select", summary={"frames": len(frames)})
-    place.say(generation, f"{new} structures proposed by {len(tasks)} samplers")
+    new = workspace.ledger.propose(generation, frames, stage="select", summary={"frames": len(frames)})
+    workspace.say(generation, f"{new} structures proposed by {len(tasks)} samplers")
 
 
-def explore_and_select(place: Workplace, generation: int) -> None:
-    """Run trajectories with the model of before, and choose what to label among their candidates.
+def explore_and_select(workspace: Workspace, generation: int) -> None:
+    """Run trajectories with the model of before, and choose which candidates and certain frames to label.
 
     Raises
     ------
     RuntimeError
         All trajectories failed.
     """
-    before = place.ledger.stages()[generation - 1]["train"]
-    window = TrustWindow.adaptive(place.config.selection, before["force_rmse"])
-    tasks = _trajectories(place, generation, window)
-    results = [result for _, result in place.run("explore", "explore", generation, tasks)]
+    before = workspace.ledger.stages()[generation - 1]["train"]
+    window = TrustWindow.adaptive(workspace.config.selection, before["force_rmse"])
+    tasks = _trajectories(workspace, generation, window)
+    results = [result for _, result in workspace.run("explore", "explore", generation, tasks)]
     done = [result for result in results if result["status"] != "failed"]
     if not done:
         for task in tasks:
-            place.store.remove(task.key)
+            workspace.store.remove(task.key)
         error = results[0]["error"]
         raise RuntimeError(f"all trajectories failed, the first with {error['type']}: {error['message']}")
-    uncertain = [unpack(packed) for result in done for packed in result["frames"]]
-    verdicts = [str(v) for v in window.judge([atoms.info["force_sigma_max"] for atoms in uncertain])]
-    chosen = _choose(place, generation, uncertain, verdicts)
-    _write_candidates(place, generation, uncertain, verdicts=verdicts, chosen=chosen)
+    kept = [unpack(packed) for result in done for packed in result["frames"]]
+    verdicts = [str(v) for v in window.judge([atoms.info["force_sigma_max"] for atoms in kept])]
+    chosen = _choose(workspace, generation, kept, verdicts)
+    _write_candidates(workspace, generation, kept, verdicts=verdicts, chosen=chosen)
     summary = {
         "lo": window.lo,
         "hi": window.hi,
@@ -75,43 +76,45 @@ def explore_and_select(place: Workplace, generation: int) -> None:
         "failed_trajectories": len(results) - len(done),
         **_counts(verdicts, [result["run"] for result in done]),
     }
-    frames = [_without_arrays(uncertain[n]) for n in chosen]
-    new = place.ledger.propose(generation, frames, stage="select", summary=summary)
-    place.say(
+    frames = [_without_arrays(kept[n]) for n in chosen]
+    new = workspace.ledger.propose(generation, frames, stage="select", summary=summary)
+    workspace.say(
         generation,
         f"{summary['checks']} looks at {len(done)} trajectories: {summary['candidate']} candidates in "
         f"{window.lo:.2f}–{window.hi:.2f} eV/Å, {new} structures chosen",
     )
 
 
-def _trajectories(place: Workplace, generation: int, window: TrustWindow) -> list[Task]:
-    settings = place.config.explore
+def _trajectories(workspace: Workspace, generation: int, window: TrustWindow) -> list[Task]:
+    settings = workspace.config.explore
     weights = np.array([start.weight for start in settings.start])
     tasks = []
     for index in range(settings.n):
-        seed = place.seed(generation, "explore", index)
+        seed = workspace.seed(generation, "explore", index)
         start = settings.start[int(stream(*seed, 1).choice(len(weights), p=weights / weights.sum()))]
         arguments = {
-            "model": str(place.directory.model(generation - 1)),
+            "model": str(workspace.directory.model(generation - 1)),
             "start": start,
             "dynamics": settings.dynamics,
             "lo": window.lo,
             "hi": window.hi,
             "seed": seed,
         }
-        key = place.key("explore", generation, index)
+        key = workspace.key("explore", generation, index)
         tasks.append(Task(key, explore, arguments, timeout_s=settings.timeout_s))
     return tasks
 
 
-def _choose(place: Workplace, generation: int, frames: Sequence[Atoms], verdicts: Sequence[str]) -> list[int]:
-    settings, rng = place.config.selection, stream(*place.seed(generation, "select"))
+def _choose(
+    workspace: Workspace, generation: int, frames: Sequence[Atoms], verdicts: Sequence[str]
+) -> list[int]:
+    settings, rng = workspace.config.selection, stream(*workspace.seed(generation, "select"))
     candidates = [n for n, verdict in enumerate(verdicts) if verdict == "candidate"]
     chosen = select_batch(
         [frames[n] for n in candidates],
-        place.ledger.atoms(place.ledger.proposals()),
+        workspace.ledger.atoms(workspace.ledger.proposals()),
         settings=settings,
-        elements=place.config.elements,
+        elements=workspace.config.elements,
         rng=rng,
     )
     certain = [n for n, verdict in enumerate(verdicts) if verdict == "learned"]
@@ -120,7 +123,7 @@ def _choose(place: Workplace, generation: int, frames: Sequence[Atoms], verdicts
 
 
 def _write_candidates(
-    place: Workplace,
+    workspace: Workspace,
     generation: int,
     frames: Sequence[Atoms],
     *,
@@ -130,7 +133,7 @@ def _write_candidates(
     for n, (atoms, verdict) in enumerate(zip(frames, verdicts, strict=True)):
         atoms.info |= {"generation": generation, "trust": verdict, "selected": n in chosen}
     if frames:
-        place.directory.write_frames(f"candidates/{generation:04d}.extxyz", frames)
+        write_frames(workspace.directory.path / f"candidates/{generation:04d}.extxyz", frames)
 
 
 def _counts(verdicts: Sequence[str], runs: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -6,13 +6,9 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
-
-import ase.io
-from ase import Atoms
 
 from ase_mlsample.active.config import RunConfig
 from ase_mlsample.active.config_file import differences, dump_config
@@ -99,15 +95,6 @@ class RunDirectory:
     def model(self, generation: int) -> Path:
         """Folder of the model of a generation."""
         return self.path / "models" / f"{generation:04d}"
-
-    def write_frames(self, name: str, frames: Sequence[Atoms]) -> Path:
-        """Write structures as extended XYZ under a name in the folder; the file is whole or absent."""
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}")
-        ase.io.write(temporary, list(frames), format="extxyz")
-        temporary.replace(path)
-        return path
 
     def _refuse_foreign(self) -> None:
         if not self.path.exists() or (self.path / "ledger.db").exists():

@@ -9,29 +9,43 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import ase.io
+from ase import Atoms
 from ase.io import jsonio
 
-__all__ = ["ResultStore", "write_atomic"]
+__all__ = ["ResultStore", "write_atomic", "write_frames"]
 
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file so that, whatever happens, it holds either its old content or all of the new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # the new name itself must survive a power cut
     finally:
         os.close(folder)
+
+
+def write_frames(path: Path, frames: Iterable[Atoms]) -> None:
+    """Write structures as extended XYZ, whole or not at all; the folder is made when missing."""
+    text = io.StringIO()
+    ase.io.write(text, list(frames), format="extxyz")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, text.getvalue().encode())
 
 
 class ResultStore:

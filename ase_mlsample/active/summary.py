@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
 from ase_mlsample.active.ledger import Ledger
 from ase_mlsample.active.store import write_atomic
 from ase_mlsample.analysis.errors import expected_coverage
 
-__all__ = ["generation_table", "summarise", "write_summary"]
+__all__ = ["generation_table", "summarise", "wide_console", "write_summary"]
+
+# columns of a log file or a pipe, which have no width of their own
+_LOG_COLUMNS = 120
 
 
 def summarise(ledger: Ledger) -> dict[str, Any]:
@@ -61,6 +64,12 @@ def write_summary(ledger: Ledger, directory: Path) -> dict[str, Any]:
     summary = summarise(ledger)
     write_atomic(directory / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
     return summary
+
+
+def wide_console() -> Console:
+    """Standard output; where it is not a terminal, wide enough that no table is cut."""
+    console = Console()
+    return console if console.is_terminal else Console(width=max(_LOG_COLUMNS, console.width))
 
 
 def generation_table(summary: dict[str, Any]) -> RenderableType:

@@ -54,13 +54,15 @@ def calibration_factor(errors: ArrayLike, sigmas: ArrayLike) -> float:
     Raises
     ------
     ValueError
-        All σ are zero: identical members have no opinion.
+        All σ or all errors are zero (identical members have no opinion), or something is not finite.
     """
     e, s = _pair(errors, sigmas)
-    spread = float(np.mean(s**2))
-    if spread <= 0:
-        raise ValueError("all predicted standard deviations are zero, so that nothing can be calibrated")
-    return float(np.sqrt(np.mean(e**2) / spread))
+    squared, variance = float(np.mean(e**2)), float(np.mean(s**2))
+    if not (0 < squared < np.inf and 0 < variance < np.inf):
+        raise ValueError(
+            f"a mean squared error of {squared} and a mean variance of {variance} give no calibration factor"
+        )
+    return float(np.sqrt(squared / variance))
 
 
 def coverage(errors: ArrayLike, sigmas: ArrayLike, *, width: float = 1.0) -> float:

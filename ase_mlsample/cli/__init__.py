@@ -71,7 +71,7 @@ def _overview() -> str:
     lines = ["usage: mlsample VERB ... [--debug]", ""]
     lines += [f"  {verb:<9}{help_text}" for verb, help_text in VERBS.items()]
     lines += ["", "`mlsample VERB --help` explains a verb with an example; `mlsample --version`."]
-    lines += ["Exit status: 0 done, 1 the work failed and said why, 2 bad input."]
+    lines += ["Exit status: 0 done, 1 the work failed and said why, 2 bad input, 130 interrupted."]
     return "\n".join(lines)
 
 

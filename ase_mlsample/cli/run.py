@@ -31,7 +31,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="use another value than the file's (repeatable; items of lists count from 0)",
     )
     parser.add_argument("--workers", type=int, help="processes for labels and trajectories; 1 uses none")
-    parser.add_argument("--retry-failed", action="store_true", help="try failed labels again")
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="try failed labels again, with the next generation's"
+    )
     parser.add_argument("--check", action="store_true", help="only check the configuration")
 
 

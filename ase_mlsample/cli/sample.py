@@ -37,7 +37,7 @@ def run(args: Namespace) -> int:
     from rich.progress import track
 
     from ase_mlsample.active.factories import build_sampler
-    from ase_mlsample.cli.testset import write_frames
+    from ase_mlsample.active.store import write_frames
 
     settings, number = _settings(args)
     if number < 1:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+
+from ase_mlsample.active.config_file import explain
 
 __all__ = ["read_settings"]
 
@@ -56,26 +57,4 @@ def read_settings(
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ValueError(f"{path}: " + "; ".join(_problem(item, model) for item in error.errors())) from error
-
-
-def _problem(item: Any, model: type[BaseModel]) -> str:
-    key = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
-        known = _fields(model, item["loc"][:-1])
-        close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
-        return f"unknown key {key!r}; {hint}"
-    message = item["msg"].removeprefix("Value error, ")
-    return f"{key}: {message}" if key else message
-
-
-def _fields(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
-    for name in location:
-        field = model.model_fields.get(name)
-        kinds = [field.annotation, *get_args(field.annotation)] if field is not None else []
-        nested = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        if not nested:
-            return []
-        model = nested[0]
-    return list(model.model_fields)
+        raise ValueError(f"{path}: " + "; ".join(explain(item, model) for item in error.errors())) from error

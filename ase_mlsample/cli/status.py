@@ -20,11 +20,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Print the table of generations and what is going on."""
-    from rich.console import Console
-
     from ase_mlsample.active.ledger import Ledger
     from ase_mlsample.active.run_directory import is_running
-    from ase_mlsample.active.summary import generation_table, summarise
+    from ase_mlsample.active.summary import generation_table, summarise, wide_console
 
     ledger = Ledger.open(args.directory / "ledger.db")
     summary = summarise(ledger)
@@ -32,11 +30,11 @@ def run(args: Namespace) -> int:
     if args.json:
         print(json.dumps(summary, indent=1))
         return 0
-    console = Console()
+    console = wide_console()
     console.print(generation_table(summary))
-    console.print(_state(summary, ledger), highlight=False)
+    console.print(_state(summary, ledger), highlight=False, markup=False, soft_wrap=True)
     for error, number in summary["failures"].items():
-        console.print(f"  {number} × {error}", highlight=False, markup=False)
+        console.print(f"  {number} × {error}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 

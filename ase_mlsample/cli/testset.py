@@ -7,16 +7,11 @@ label is there and finite.
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ase import Atoms
-
-__all__ = ["EXAMPLE", "add_arguments", "run", "write_frames"]
+__all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = """
 mlsample testset examples/silicon_testset.yaml
@@ -35,6 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Make the set and write it."""
     from ase_mlsample.active.factories import build
+    from ase_mlsample.active.store import write_frames
     from ase_mlsample.cli.settings_file import read_settings
     from ase_mlsample.validation.held_out import HeldOutSettings, held_out_set
 
@@ -53,24 +49,3 @@ def run(args: Namespace) -> int:
 def _replacements(args: Namespace) -> dict[str, int]:
     named = {"seed": args.seed, "crystals.frames": args.frames, "liquid.frames": args.frames}
     return {key: value for key, value in named.items() if value is not None}
-
-
-def write_frames(path: Path, frames: list[Atoms]) -> None:
-    """Write an extxyz file whole or not at all.
-
-    Parameters
-    ----------
-    path
-        Where; a file that is there is replaced in one step.
-    frames
-        Their arrays and ``info`` are kept.
-    """
-    from ase.io import write
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(partial, frames, format="extxyz")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -101,8 +101,9 @@ def _sections(path: Path | None) -> dict[str, dict[str, Any]]:
 
 
 def _report(dataset: "Dataset", result: "TrainingResult", path: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from ase_mlsample.active.summary import wide_console
 
     table = Table(
         title=f"{dataset!r}, {result.epochs} epochs in {result.seconds:.0f} s", title_justify="left"
@@ -119,11 +120,11 @@ def _report(dataset: "Dataset", result: "TrainingResult", path: Path) -> None:
             "–" if metrics.forces_rmse is None else f"{1e3 * metrics.forces_rmse:.0f}",
             "–" if metrics.stress_rmse is None else f"{160.2176634 * metrics.stress_rmse:.2f}",
         )
-    console = Console()
+    console = wide_console()
     console.print(table)
     for name, covered in result.coverage.items():
         console.print(
             f"{name}: {covered.before:.0%} of errors within 1 σ as they come, "
             f"{covered.after:.0%} calibrated, {covered.expected:.0%} expected"
         )
-    console.print(f"wrote {path}")
+    console.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)

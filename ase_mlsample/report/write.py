@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ase_mlsample.active.store import write_atomic
 from ase_mlsample.report import plots
 from ase_mlsample.report.history import History, read_history
 from ase_mlsample.report.style import save
@@ -82,7 +83,5 @@ def _write_summary(directory: Path, history: History) -> Path:
     seconds = {str(g.number): dict(g.seconds) for g in history.generations}
     content = {**history.summary, "stage_seconds": seconds}
     path = directory / "summary.json"
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
-    partial.replace(path)
+    write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())
     return path

@@ -3,19 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student_t
+from numpy.typing import NDArray
 
+from ase_mlsample.analysis.errors import calibration_factor, expected_coverage
 from ase_mlsample.calculators.prediction import Calibration
 
-__all__ = [
-    "Coverage",
-    "MemberErrors",
-    "calibration_factor",
-    "coverage",
-    "expected_coverage",
-    "fit_calibration",
-]
+__all__ = ["Coverage", "MemberErrors", "coverage", "fit_calibration"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,34 +41,6 @@ class Coverage:
     samples: int
 
 
-def calibration_factor(errors: ArrayLike, sigmas: ArrayLike) -> float:
-    """α of α² = mean(error²)/mean(σ²).
-
-    Not the mean of error²/σ², which the smallest σ would rule.
-
-    Raises
-    ------
-    ValueError
-        If there are no errors, or either mean is zero or not finite.
-    """
-    errors, sigmas = np.asarray(errors, dtype=float), np.asarray(sigmas, dtype=float)
-    if errors.size == 0 or errors.shape != sigmas.shape:
-        raise ValueError(
-            f"calibration needs as many errors as deviations, not {errors.shape} and {sigmas.shape}"
-        )
-    squared, variance = float(np.mean(errors**2)), float(np.mean(sigmas**2))
-    if not (np.isfinite(squared) and np.isfinite(variance) and squared > 0 and variance > 0):
-        raise ValueError(
-            f"a mean squared error of {squared} and a mean variance of {variance} give no calibration factor"
-        )
-    return float(np.sqrt(squared / variance))
-
-
-def expected_coverage(members: int) -> float:
-    """Probability that |t| < 1 for Student's t with M − 1 degrees of freedom."""
-    return float(2.0 * student_t.cdf(1.0, members - 1) - 1.0)
-
-
 def coverage(errors: MemberErrors, factor: float) -> Coverage:
     """Coverage of one quantity at 1 σ, raw and with the factor."""
     error, sigma = np.abs(errors.error), errors.sigma
@@ -88,7 +53,7 @@ def coverage(errors: MemberErrors, factor: float) -> Coverage:
 
 
 def fit_calibration(
-    energies: MemberErrors, forces: MemberErrors | None, stress: MemberErrors | None
+    energies: MemberErrors | None, forces: MemberErrors | None, stress: MemberErrors | None
 ) -> tuple[Calibration, dict[str, Coverage]]:
     """Factors from frames that no member has seen, and the coverage of each quantity.
 

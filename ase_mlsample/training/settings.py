@@ -10,6 +10,8 @@ from pydantic import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
     model_validator,
 )
 
@@ -81,6 +83,12 @@ class AEVSettings(_Strict):
         if self.preset == "custom" and (self.radial_cutoff is None or self.angular_cutoff is None):
             raise ValueError("a custom AEV needs radial_cutoff and angular_cutoff (Å)")
         return self
+
+    @model_serializer(mode="wrap")
+    def _dumped(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What makes the same settings again: a preset alone takes no other keys."""
+        values: dict[str, Any] = dump(self)
+        return values if self.preset == "custom" else {"preset": self.preset}
 
     def parameters(self, symbols: tuple[str, ...]) -> AEVParameters:
         """The AEV for the given elements.

@@ -51,13 +51,13 @@ def in_result(blocked):
 
 def in_training(blocked):
     """In the middle of the calibration of a committee."""
-    original = models.calibration_factor
+    original = models.fit_calibration
 
-    def calibration_factor(errors, sigmas):
+    def fit_calibration(*errors):
         block(blocked)
-        return original(errors, sigmas)
+        return original(*errors)
 
-    models.calibration_factor = calibration_factor
+    models.fit_calibration = fit_calibration
 
 
 if __name__ == "__main__":

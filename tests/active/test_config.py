@@ -2,7 +2,7 @@ from copy import deepcopy
 
 import pytest
 
-from ase_mlsample.active.config import ReferenceSettings
+from ase_mlsample.active.config import ReferenceSettings, RunConfig
 from ase_mlsample.active.config_file import differences, dump_config, read_config
 
 TEXT = """
@@ -54,6 +54,15 @@ def test_resolved_file_is_the_same_configuration(path, tmp_path):
     assert read_config(resolved) == config
 
 
+@pytest.mark.parametrize(
+    "model", ["{}", "{aev: {preset: element}}", "{aev: {radial_cutoff: 5.0, angular_cutoff: 3.5}}"]
+)
+@pytest.mark.parametrize("mode", ["python", "json"])
+def test_dumped_values_are_the_same_configuration(path, model, mode):
+    config = read_config(path, overrides=[f"model={model}"])
+    assert RunConfig.model_validate(config.model_dump(mode=mode)) == config
+
+
 def test_overrides(path):
     config = read_config(
         path, overrides=["stop.max_generations=9", "initial.0.n=2", "executors={workers: 2}"]
@@ -83,6 +92,8 @@ def test_overrides(path):
         ("initial.0.density=[9.0, 9.9]", ["initial.0", "density"]),
         ("initial.0.composition=Ge", ["initial.0", "Ge", "elements"]),
         ("explore.dynamics={timestep: 1.0}", ["explore.dynamics", "timestep"]),
+        ("explore.dynamics={keep_every: 2}", ["explore.dynamics", "keep_every", "selection.audit"]),
+        ("selection.audit=-1", ["selection.audit"]),
         ("explore.dynamics={gate: 1.0}", ["explore.dynamics", "selection.lo"]),
         ("reference.factory=nothing", ["'module:factory'"]),
         ("reference.factory=no_such_module:f", ["no_such_module", "cannot be imported"]),

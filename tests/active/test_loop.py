@@ -14,7 +14,7 @@ from ase_mlsample.active import ActiveLoop, Ledger
 from ase_mlsample.active.config_file import parse_config
 from ase_mlsample.active.models import load_model
 from ase_mlsample.active.run_directory import EventLog
-from ase_mlsample.active.summary import generation_table
+from ase_mlsample.active.summary import generation_table, wide_console
 from ase_mlsample.calculators import StillingerWeber
 from ase_mlsample.cli import main
 from ase_mlsample.samplers import RandomDisorder
@@ -69,10 +69,11 @@ def test_a_run_explains_itself(values, run_here, testset, tmp_path):
     assert last["select"]["learned"] + last["select"]["candidate"] + last["select"]["rejected"] > 0
     candidates = read(directory / "candidates/0001.extxyz", ":")
     assert all(atoms.arrays["force_sigma"].shape == (len(atoms),) for atoms in candidates)
-    assert {atoms.info["trust"] for atoms in candidates} <= {"candidate", "rejected"}
     assert all(atoms.info["generation"] == 1 for atoms in candidates)
     assert sum(atoms.info["selected"] for atoms in candidates) == last_proposed(summary, 1)
     model = load_model(directory / "models/0002")
+    factors = model.calibration
+    assert len({1.0, factors.energy, factors.forces, factors.stress}) == 4
     assert model.calibration.forces == last["train"]["calibration"]["forces"]
     events = [event["event"] for event in EventLog(directory / "log.jsonl").events()]
     assert events[0] == "started"
@@ -144,6 +145,18 @@ def test_failed_labels_can_be_tried_again(values, run_here):
     with pytest.raises(RuntimeError, match="no label"):
         run_here(values)
     assert len(calls(values)) == made
+    with pytest.raises(RuntimeError, match="no label"):
+        run_here(values, retry_failed=True)
+    assert len(calls(values)) == 2 * made
+
+
+def test_failures_that_only_the_store_knows_are_tried_again_too(values, run_here):
+    values["reference"]["kwargs"]["fail_below"] = 256
+    with pytest.raises(RuntimeError, match="no label"):
+        run_here(values)
+    made = len(calls(values))
+    database = Ledger.open(ledger(values))
+    assert len(database.forget_failures(database.meta("reference"))) == 8  # as if killed before recording
     with pytest.raises(RuntimeError, match="no label"):
         run_here(values, retry_failed=True)
     assert len(calls(values)) == 2 * made
@@ -246,7 +259,7 @@ def test_a_report_that_fails_does_not_end_the_run(values, quiet):
 
 
 def test_without_candidates_the_model_stays(values, run_here):
-    values["selection"] = {"lo": 50.0, "hi": 60.0}
+    values["selection"] = {"lo": 50.0, "hi": 60.0, "audit": 0}
     values["stop"] = {"max_generations": 9, "rounds": 2}
     summary = run_here(values)
     assert len(summary["generations"]) == 3
@@ -279,6 +292,17 @@ def test_tables_fit_into_80_columns(values, run_here, testset):
     text = console.file.getvalue()
     assert "…" not in text
     assert all(word in text for word in ("lo–hi", "uncertain", "1σ", " a ", " b "))
+
+
+def test_logs_are_wide(monkeypatch):
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
+    console = wide_console()
+    assert not console.is_terminal
+    assert console.width == 120
+    monkeypatch.setenv("COLUMNS", "200")
+    assert wide_console().width == 200
 
 
 def test_ledger_is_read_while_it_is_written(values, run_here):

@@ -2,8 +2,10 @@ import multiprocessing
 
 import numpy as np
 import pytest
+from ase.build import bulk
+from ase.io import read
 
-from ase_mlsample.active.store import ResultStore, write_atomic
+from ase_mlsample.active.store import ResultStore, write_atomic, write_frames
 
 
 @pytest.fixture
@@ -54,6 +56,22 @@ def test_write_replaces_all_of_a_file(tmp_path):
     write_atomic(path, b"short")
     assert path.read_bytes() == b"short"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError, match="taken"):
+        write_atomic(tmp_path / "taken", b"content")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_frames_come_back(tmp_path):
+    atoms = bulk("Si")
+    atoms.info["config_type"] = "diamond"
+    write_frames(tmp_path / "new" / "frames.extxyz", [atoms, atoms])
+    found = read(tmp_path / "new" / "frames.extxyz", ":")
+    assert [frame.info["config_type"] for frame in found] == ["diamond", "diamond"]
+    assert np.allclose(found[0].cell.array, atoms.cell.array)
 
 
 def test_lock_keeps_others_out(store):

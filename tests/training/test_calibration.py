@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
 
+from ase_mlsample.analysis.errors import calibration_factor
 from ase_mlsample.calculators.prediction import Calibration
 from ase_mlsample.training.calibration import (
     MemberErrors,
-    calibration_factor,
     coverage,
-    expected_coverage,
     fit_calibration,
 )
 
@@ -47,11 +46,3 @@ def test_missing_quantities_take_the_factor_before(rng: np.random.Generator) -> 
     assert calibration.stress == calibration.forces != calibration.energy
     same = MemberErrors(np.ones((4, 10)))
     assert fit_calibration(same, None, None) == (Calibration(), {})
-
-
-def test_bad_input() -> None:
-    with pytest.raises(ValueError, match="as many errors as deviations"):
-        calibration_factor([1.0, 2.0], [1.0])
-    with pytest.raises(ValueError, match="no calibration factor"):
-        calibration_factor([1.0], [0.0])
-    assert expected_coverage(2) == pytest.approx(0.5)

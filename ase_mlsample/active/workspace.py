@@ -19,7 +19,7 @@ from ase_mlsample.active.run_directory import EventLog, RunDirectory
 from ase_mlsample.active.store import ResultStore
 from ase_mlsample.active.tasks import Task, run_tasks
 
-__all__ = ["Results", "Workplace", "open_executors"]
+__all__ = ["Results", "Workspace", "open_executors"]
 
 Results = list[tuple[Task, dict[str, Any]]]
 
@@ -27,7 +27,7 @@ Results = list[tuple[Task, dict[str, Any]]]
 STREAMS = {"initial": 0, "explore": 1, "select": 2, "train": 3}
 
 
-class Workplace:
+class Workspace:
     """The run's folder with what is needed to get work done in it.
 
     Parameters
@@ -85,7 +85,8 @@ class Workplace:
 
     def say(self, generation: int, text: str) -> None:
         """Print one line of progress."""
-        self.console.print(f"generation {generation}: {text}", highlight=False, soft_wrap=True)
+        line = f"generation {generation}: {text}"
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def run(
         self,
