@@ -54,17 +54,46 @@ def check_main_guard() -> None:
 
 
 class SerialExecutor(Executor):
-    """Runs each call at once, in this process."""
+    """Runs each call at once, in this process.
+
+    Parameters
+    ----------
+    threads : that a call may use; None leaves those of the process.
+    """
+
+    def __init__(self, *, threads: int | None = None) -> None:
+        self.threads = threads
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run the call; the future that comes back is done."""
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
         try:
-            future.set_result(fn(*args, **kwargs))
+            with _limited_threads(self.threads):
+                future.set_result(fn(*args, **kwargs))
         except Exception as error:  # handed on to whoever asks for the result
             future.set_exception(error)
         return future
+
+
+@contextmanager
+def _limited_threads(number: int | None) -> Iterator[None]:
+    """Compiled kernels and torch use this many threads; torch waits in a spin, so too many cost both."""
+    if number is None:
+        yield
+        return
+    import torch
+
+    from ase_mlsample import _core
+
+    before = torch.get_num_threads(), _core.num_threads()
+    torch.set_num_threads(number)
+    _core.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        _core.set_num_threads(before[1])
 
 
 class ProcessExecutor(Executor):

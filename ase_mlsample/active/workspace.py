@@ -151,7 +151,7 @@ def open_executors(
 
     def made(workers: int, threads: int) -> Executor:
         if settings.workers == 1:
-            return SerialExecutor()
+            return SerialExecutor(threads=threads)
         own.append(ProcessExecutor(workers, threads=threads))
         return own[-1]
 

@@ -5,8 +5,10 @@ import sys
 from concurrent.futures import wait
 
 import pytest
+import torch
 from active_helpers import alive, wait_for
 
+from ase_mlsample import _core
 from ase_mlsample.active.executors import ProcessExecutor, SerialExecutor, WorkerLost
 
 
@@ -85,3 +87,11 @@ def test_importing_does_not_load_torch():
     code = "import sys, ase_mlsample.active.loop, ase_mlsample.active.models; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_serial_calls_keep_to_their_threads():
+    before = _core.num_threads()
+    executor = SerialExecutor(threads=3)
+    assert executor.submit(_core.num_threads).result() == 3
+    assert executor.submit(torch.get_num_threads).result() == 3
+    assert _core.num_threads() == before
