@@ -8,11 +8,12 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ase_mlsample"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-FOUNDATION = {"_core", "_lazy"}
+FOUNDATION = {"_core", "_files", "_lazy"}
 POTENTIALS = FOUNDATION | {"calculators", "cvs", "biases"}
 METHODS = POTENTIALS | {"training", "dynamics", "samplers", "analysis"}
 MAY_IMPORT = {
     "_core": set(),
+    "_files": set(),
     "_lazy": set(),
     "cvs": FOUNDATION,
     "biases": FOUNDATION,

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ase_mlsample._files import write_atomic
 from ase_mlsample.active.models import evaluate, has_model, model_file, train
-from ase_mlsample.active.store import write_atomic
 from ase_mlsample.active.tasks import Task
 from ase_mlsample.active.workspace import Workspace
 

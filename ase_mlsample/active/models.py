@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from ase_mlsample._files import write_atomic
 from ase_mlsample.active.config import CommitteeSettings
 from ase_mlsample.active.factories import build
-from ase_mlsample.active.store import write_atomic
 from ase_mlsample.analysis.errors import energy_rmse, error_summary, rmse
 from ase_mlsample.calculators.base import MLCalculator
 from ase_mlsample.calculators.prediction import Calibration, Prediction

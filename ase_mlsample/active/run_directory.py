@@ -10,10 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from ase_mlsample._files import write_atomic
 from ase_mlsample.active.config import RunConfig
 from ase_mlsample.active.config_file import differences, dump_config
 from ase_mlsample.active.ledger import Ledger
-from ase_mlsample.active.store import ResultStore, write_atomic
+from ase_mlsample.active.store import ResultStore
 
 __all__ = ["EventLog", "RunDirectory", "is_running"]
 

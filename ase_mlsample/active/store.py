@@ -19,25 +19,9 @@ import ase.io
 from ase import Atoms
 from ase.io import jsonio
 
-__all__ = ["ResultStore", "write_atomic", "write_frames"]
+from ase_mlsample._files import write_atomic
 
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file so that, whatever happens, it holds either its old content or all of the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the new name itself must survive a power cut
-    finally:
-        os.close(folder)
+__all__ = ["ResultStore", "write_frames"]
 
 
 def write_frames(path: Path, frames: Iterable[Atoms]) -> None:

@@ -11,8 +11,8 @@ from rich.box import SIMPLE
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
+from ase_mlsample._files import write_atomic
 from ase_mlsample.active.ledger import Ledger
-from ase_mlsample.active.store import write_atomic
 from ase_mlsample.analysis.errors import expected_coverage
 
 __all__ = ["generation_table", "summarise", "wide_console", "write_summary"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ase_mlsample import __version__
+from ase_mlsample._files import write_atomic
 
 __all__ = ["FORMAT_VERSION", "read_model_file", "write_model_file"]
 
@@ -67,31 +67,7 @@ def write_model_file(
         "description": json.dumps(dict(description), allow_nan=False, ensure_ascii=False),
     }
     data = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, metadata=header)
-    _write_atomically(path, data)
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    # The temporary file lies beside the target: os.replace is atomic only within one file system.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    # Without this a power cut may undo the replacement (not available on every platform).
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_atomic(path, data)
 
 
 def read_model_file(

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ase_mlsample.active.store import write_atomic
+from ase_mlsample._files import write_atomic
 from ase_mlsample.report import plots
 from ase_mlsample.report.history import History, read_history
 from ase_mlsample.report.style import save

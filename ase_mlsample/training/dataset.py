@@ -1,5 +1,6 @@
 """Labelled frames: reading, checking, summarising and writing them."""
 
+import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from ase import Atoms
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
+from ase_mlsample._files import write_atomic
 from ase_mlsample.training.labels import Labels, read_labels
 
 __all__ = ["Dataset"]
@@ -124,9 +126,9 @@ class Dataset(Sequence[Atoms]):
             raise ValueError(
                 f"a data set is written as .extxyz or .xyz, not {path.suffix!r}: others drop labels"
             )
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        ase.io.write(partial, self._frames, format="extxyz")
-        partial.replace(path)
+        text = io.StringIO()
+        ase.io.write(text, self._frames, format="extxyz")
+        write_atomic(path, text.getvalue().encode())
 
     @overload
     def __getitem__(self, index: int) -> Atoms: ...

@@ -5,7 +5,8 @@ import pytest
 from ase.build import bulk
 from ase.io import read
 
-from ase_mlsample.active.store import ResultStore, write_atomic, write_frames
+from ase_mlsample._files import write_atomic
+from ase_mlsample.active.store import ResultStore, write_frames
 
 
 @pytest.fixture
