@@ -101,3 +101,25 @@ class AEV:
         *,
         double: bool,
     ) -> _Float: ...
+
+class Networks:
+    def __init__(
+        self, activation: str, elements: Sequence[tuple[Sequence[_Float], Sequence[_Float]]]
+    ) -> None: ...
+    @property
+    def members(self) -> int: ...
+    @property
+    def inputs(self) -> int: ...
+    def evaluate(self, aev: _Float, species: _Int32, *, mean: bool) -> tuple[_Float, _Float]: ...
+
+def evaluate_ani(
+    aev: AEV,
+    networks: Networks,
+    species: _Int32,
+    first: _Int64,
+    second: _Int32,
+    vectors: _Float64,
+    frame_first: _Int64,
+    *,
+    mean: bool,
+) -> tuple[_Float64, _Float64, _Float64]: ...

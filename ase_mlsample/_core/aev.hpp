@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
+#include "aev_graph.hpp"
 #include "aev_kernels.hpp"
 
 namespace mlsample {
@@ -16,16 +18,6 @@ struct AevSettings {
     double angular_cutoff = 0, angular_eta = 0, zeta = 0;
     std::vector<double> angular_shifts, sections;
     bool smooth = false;
-};
-
-// Frames are concatenated structures; frame f holds the atoms [frame_first[f], frame_first[f + 1]).
-struct AevGraph {
-    int64_t n_atoms, n_edges, n_frames;
-    const int32_t* species;
-    const int64_t* first;
-    const int32_t* second;
-    const double* vectors;
-    const int64_t* frame_first;
 };
 
 class Aev {
@@ -46,6 +38,12 @@ public:
     template <class T>
     void tangent(const AevGraph& graph, int members, const double* directions, const double* strain, T* aev) const;
 
+    // For sweeps of one's own: the kernels, and what they need to know of a graph that is checked here.
+    template <class T>
+    const AevKernels<T>& kernels() const { return precision<T>().kernels; }
+    template <class T>
+    AevTask<T> task(const AevGraph& graph, int members) const;
+
 private:
     template <class T>
     struct Precision {
@@ -55,9 +53,10 @@ private:
         void set(const AevSettings& settings);
     };
     template <class T>
-    const Precision<T>& precision() const;
-    template <class T>
-    AevTask<T> task(const AevGraph& graph, int members) const;
+    const Precision<T>& precision() const {
+        if constexpr (std::is_same_v<T, float>) return float_;
+        else return double_;
+    }
 
     AevSettings settings_;
     Precision<float> float_;

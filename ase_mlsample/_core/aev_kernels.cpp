@@ -69,7 +69,7 @@ template <class T>
 int64_t gradient(const AevTask<T>& task) {
     const AevConstants<T>& c = *task.constants;
     const Workspace<T> w = workspace_of(task);
-    const int64_t stride = task.n_atoms * c.length;
+    const int64_t stride = task.stride;
     for (int64_t i = task.begin; i < task.end; ++i) {
         const Counts counts = gather(task, w, i);
         if (counts.fault >= 0) return counts.fault;
@@ -131,7 +131,7 @@ template <class T>
 int64_t tangent(const AevTask<T>& task) {
     const AevConstants<T>& c = *task.constants;
     const Workspace<T> w = workspace_of(task);
-    const int64_t stride = task.n_atoms * c.length;
+    const int64_t stride = task.stride;
     for (int64_t i = task.begin; i < task.end; ++i) {
         const Counts counts = gather(task, w, i);
         if (counts.fault >= 0) return counts.fault;

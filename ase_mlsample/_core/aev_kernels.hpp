@@ -30,6 +30,7 @@ struct AevTask {
     int64_t n_atoms, begin, end, low, high;
     int64_t most_neighbors;   // of any atom: the size that scratch was asked for
     int members;              // of the arrays below
+    int64_t stride;           // between the members of aev and weights: N L for whole arrays
     T* aev;                   // (M, N, L): result of forward (M = 1) and tangent
     const T* weights;         // (M, N, L): gradient
     double* gradient;         // (M, N, 3): gradient, added to
@@ -38,6 +39,7 @@ struct AevTask {
     const double* directions; // (M, N, 3): tangent
     const double* strain;     // (M, strain_stride): tangent, nine numbers, or null
     int64_t strain_stride;
+    int64_t scratch_bytes;
     void* scratch;            // aligned to 64 bytes
 };
 

@@ -6,6 +6,7 @@ namespace nb = nanobind;
 void bind_parallel(nb::module_& m);
 void bind_neighbors(nb::module_& m);
 void bind_aev(nb::module_& m);
+void bind_networks(nb::module_& m);
 void bind_potentials(nb::module_& m);
 
 NB_MODULE(_native, m) {
@@ -15,5 +16,6 @@ NB_MODULE(_native, m) {
     bind_parallel(m);
     bind_neighbors(m);
     bind_aev(m);
+    bind_networks(m);
     bind_potentials(m);
 }

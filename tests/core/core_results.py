@@ -1,5 +1,6 @@
 """Write what the compiled kernels give for fixed structures: python core_results.py OUT.npz."""
 
+import itertools
 import sys
 
 import numpy as np
@@ -55,7 +56,24 @@ def results():
             out[f"aev_{name}"] = aev.forward(*graph, double=double)
             out[f"gradient_{name}"], out[f"virial_{name}"] = aev.gradient(*graph, g.astype(dtype), frame)
             out[f"tangent_{name}"] = aev.tangent(*graph, v, strain, frame, double=double)
+            for activation in ("celu", "gelu", "softplus", "tanh"):
+                networks = network_weights(activation, aev.length, dtype)
+                sums = _core.evaluate_ani(aev, networks, *graph, frame, mean=False)
+                for key, value in zip(("energies", "gradient", "virial"), sums, strict=True):
+                    out[f"ani_{activation}_{key}_{name}"] = value
     return out
+
+
+def network_weights(activation, length, dtype):
+    """Networks of three members and two elements of different shapes."""
+    rng = np.random.default_rng(7)
+
+    def element(*sizes):
+        pairs = list(itertools.pairwise(sizes))
+        weights = [(rng.normal(size=(3, o, i)) / np.sqrt(i)).astype(dtype) for i, o in pairs]
+        return weights, [rng.normal(size=(3, 1, o)).astype(dtype) for _, o in pairs]
+
+    return _core.Networks(activation, [element(length, 48, 21, 1), element(length, 9, 1)])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,133 @@
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "ani.hpp"
+#include "bind_arrays.hpp"
+#include "bind_graph.hpp"
+#include "networks.hpp"
+
+namespace nb = nanobind;
+using mlsample::Array;
+using mlsample::checked;
+
+namespace {
+
+using Layers = std::pair<std::vector<Array>, std::vector<Array>>;
+
+// Networks of one precision, which that of the weights decides.
+struct PyNetworks {
+    std::unique_ptr<mlsample::Networks<float>> single;
+    std::unique_ptr<mlsample::Networks<double>> twofold;
+
+    // body(networks) with the one that there is
+    template <class Body>
+    auto with(const Body& body) const {
+        return single ? body(*single) : body(*twofold);
+    }
+};
+
+template <class T>
+std::vector<mlsample::LayerWeights<T>> layers_of(const Layers& given, int64_t members) {
+    const auto& [weights, biases] = given;
+    if (!biases.empty() && biases.size() != weights.size()) {
+        throw nb::value_error("there must be as many biases as weights, or none");
+    }
+    std::vector<mlsample::LayerWeights<T>> layers;
+    for (size_t l = 0; l < weights.size(); ++l) {
+        mlsample::LayerWeights<T> layer{};
+        const char* what = std::is_same_v<T, float> ? "float32 (M, outputs, inputs)" : "float64 (M, outputs, inputs)";
+        layer.weights = checked<T>(weights[l], "weights", {members, -1, -1}, what);
+        layer.outputs = static_cast<int64_t>(weights[l].shape(1));
+        layer.inputs = static_cast<int64_t>(weights[l].shape(2));
+        if (!biases.empty()) {
+            layer.bias = checked<T>(biases[l], "biases", {members, 1, layer.outputs}, "(M, 1, outputs), as the weights,");
+        }
+        layers.push_back(layer);
+    }
+    return layers;
+}
+
+template <class T>
+std::unique_ptr<mlsample::Networks<T>> make_networks(const std::string& activation, const std::vector<Layers>& elements,
+                                                     int64_t members) {
+    std::vector<std::vector<mlsample::LayerWeights<T>>> layers;
+    for (const Layers& element : elements) layers.push_back(layers_of<T>(element, members));
+    return std::make_unique<mlsample::Networks<T>>(static_cast<int>(members), mlsample::activation_named(activation),
+                                                   layers);
+}
+
+void construct(PyNetworks* self, const std::string& activation, const std::vector<Layers>& elements) {
+    if (elements.empty() || elements[0].first.empty() || elements[0].first[0].ndim() != 3) {
+        throw nb::value_error("elements must hold for each element its weights (M, outputs, inputs) and biases");
+    }
+    const Array& first = elements[0].first[0];
+    const auto members = static_cast<int64_t>(first.shape(0));
+    if (members < 1 || members > 1000000) throw nb::value_error("there must be at least one member");
+    PyNetworks made;
+    if (first.dtype() == nb::dtype<double>()) made.twofold = make_networks<double>(activation, elements, members);
+    else made.single = make_networks<float>(activation, elements, members);
+    new (self) PyNetworks(std::move(made));
+}
+
+template <class T>
+nb::tuple evaluate_as(const mlsample::Networks<T>& networks, const Array& aev, const Array& species, bool mean) {
+    const char* what = std::is_same_v<T, float> ? "float32 (N, inputs)" : "float64 (N, inputs)";
+    const T* rows = checked<T>(aev, "aev", {-1, networks.inputs()}, what);
+    const auto n = static_cast<int64_t>(aev.shape(0));
+    const int32_t* kinds = checked<int32_t>(species, "species", {n}, "int32 (N,)");
+    const size_t members = networks.members();
+    nb::object energies, gradient;
+    T* e = new_array<T>({members, size_t(n)}, energies);
+    T* g = new_array<T>({mean ? 1 : members, size_t(n), size_t(networks.inputs())}, gradient);
+    {
+        nb::gil_scoped_release release;
+        networks.evaluate(kinds, n, rows, mean, e, g);
+    }
+    return nb::make_tuple(energies, gradient);
+}
+
+nb::tuple evaluate(const PyNetworks& networks, const Array& aev, const Array& species, bool mean) {
+    return networks.with([&](const auto& one) { return evaluate_as(one, aev, species, mean); });
+}
+
+nb::tuple evaluate_ani(const mlsample::Aev& aev, const PyNetworks& networks, const Array& species, const Array& first,
+                       const Array& second, const Array& vectors, const Array& frame_first, bool mean) {
+    mlsample::AevGraph graph = mlsample::make_graph(species, first, second, vectors);
+    mlsample::set_frames(graph, frame_first);
+    const size_t members = networks.with([](const auto& one) { return one.members(); });
+    const size_t kept = mean ? 1 : members, n = size_t(graph.n_atoms);
+    nb::object energies, gradient, virial;
+    double* e = new_array<double>({members, n}, energies);
+    double* g = new_array<double>({kept, n, 3}, gradient);
+    double* w = new_array<double>({kept, size_t(graph.n_frames), 3, 3}, virial);
+    {
+        nb::gil_scoped_release release;
+        networks.with([&](const auto& one) { mlsample::evaluate_ani(aev, one, graph, mean, e, g, w); });
+    }
+    return nb::make_tuple(energies, gradient, virial);
+}
+
+}  // namespace
+
+void bind_networks(nb::module_& m) {
+    nb::class_<PyNetworks>(m, "Networks",
+                           "The networks of all members and elements of an ensemble, copied from their weights.")
+        .def("__init__", &construct, nb::arg("activation"), nb::arg("elements"))
+        .def_prop_ro("members", [](const PyNetworks& self) { return self.with([](const auto& n) { return n.members(); }); })
+        .def_prop_ro("inputs", [](const PyNetworks& self) { return self.with([](const auto& n) { return n.inputs(); }); })
+        .def("evaluate", &evaluate, nb::arg("aev"), nb::arg("species"), nb::kw_only(), nb::arg("mean"),
+             "Energies (M, N) and their derivatives by the AEV, (M, N, L) or (1, N, L) for the mean over members.");
+    m.def("evaluate_ani", &evaluate_ani, nb::arg("aev"), nb::arg("networks"), nb::arg("species"), nb::arg("first"),
+          nb::arg("second"), nb::arg("vectors"), nb::arg("frame_first"), nb::kw_only(), nb::arg("mean"),
+          "Energies (M, N), and the derivatives of their sums (or of the members' mean) by positions (m, N, 3) and by "
+          "strain (m, S, 3, 3).");
+}

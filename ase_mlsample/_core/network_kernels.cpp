@@ -1,0 +1,220 @@
+// The members' networks and their derivatives by the input, a block of atoms at a time: products in register tiles,
+// the activations applied while the sums are still in registers. Compiled once per instruction set.
+#include "network_kernels.hpp"
+
+#include "network_activations.hpp"
+
+namespace mlsample {
+namespace MLSAMPLE_ISA {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int most_columns = 4;  // of a tile, in vectors: 32 registers
+constexpr int tile_rows[] = {0, 24, 12, 8, 6};
+#else
+constexpr int most_columns = 3;  // 16 registers
+constexpr int tile_rows[] = {0, 12, 6, 4};
+#endif
+
+// finish(row, column, sum) for sums of x (rows, inputs) times w (inputs, w_row), over one strip of columns. Every row
+// is summed in the same order, whatever rows it is worked on with.
+template <class T, int columns, class Finish>
+MLSAMPLE_INLINE void strip(const T* x, int64_t x_row, int rows, const T* w, int64_t w_row, int inputs,
+                           const Finish& finish) {
+    constexpr int height = tile_rows[columns];
+    for (int row = 0; row < rows; row += height) {
+        Vec<T> sum[height][columns]{};
+        const T* from = x + row * x_row;
+        for (int k = 0; k < inputs; ++k) {
+            Vec<T> weight[columns];
+            for (int c = 0; c < columns; ++c) weight[c] = load(w + k * w_row + c * width<T>);
+            for (int r = 0; r < height; ++r) {
+                const Vec<T> value = splat<T>(from[r * x_row + k]);
+                for (int c = 0; c < columns; ++c) sum[r][c] += value * weight[c];
+            }
+        }
+        for (int r = 0; r < height; ++r) {
+            for (int c = 0; c < columns; ++c) finish(row + r, c * width<T>, sum[r][c]);
+        }
+    }
+}
+
+template <class T, class Finish>
+MLSAMPLE_INLINE void multiply(const T* x, int64_t x_row, int rows, const T* w, int64_t w_row, int inputs,
+                              const Finish& finish) {
+    const int vectors = static_cast<int>(w_row / width<T>);
+    for (int v = 0, taken; v < vectors; v += taken) {
+        const int left = vectors - v, first = v * width<T>;
+        taken = left % 3 == 0 || left < most_columns ? (left < 3 ? left : 3) : most_columns;
+        const auto shifted = [&](int row, int column, Vec<T> sum) { finish(row, first + column, sum); };
+        if (taken == 1) strip<T, 1>(x, x_row, rows, w + first, w_row, inputs, shifted);
+        else if (taken == 2) strip<T, 2>(x, x_row, rows, w + first, w_row, inputs, shifted);
+        else if (taken == 3) strip<T, 3>(x, x_row, rows, w + first, w_row, inputs, shifted);
+#if defined(__AVX512F__)
+        else strip<T, 4>(x, x_row, rows, w + first, w_row, inputs, shifted);
+#endif
+    }
+}
+
+// Memory of a block: rows of `widest` numbers.
+template <class T>
+struct Blocks {
+    int64_t row;
+    T *input, *left, *right, *slopes, *sum;
+    T* energies;
+};
+
+template <class T>
+int64_t layout(Blocks<T>& b, int n_layers, int widest, void* base) {
+    b.row = widest;
+    const int64_t size = network_block * b.row;
+    T* const at = static_cast<T*>(base);
+    b.input = at;
+    b.left = at + size;
+    b.right = at + 2 * size;
+    b.sum = at + 3 * size;
+    b.slopes = at + 4 * size;
+    b.energies = at + (4 + n_layers) * size;
+    return static_cast<int64_t>(sizeof(T)) * ((4 + n_layers) * size + network_block);
+}
+
+template <class T>
+int64_t scratch_bytes(int n_layers, int widest) {
+    Blocks<T> blocks;
+    return layout<T>(blocks, n_layers, widest, nullptr);
+}
+
+template <class T, ActivationKind kind>
+const T* hidden_layers(const NetworkLayer<T>* layers, int n_layers, const Blocks<T>& b, int rows) {
+    const T* x = b.input;
+    T* y = b.left;
+    for (int l = 0; l + 1 < n_layers; ++l) {
+        const NetworkLayer<T>& layer = layers[l];
+        T* slopes = b.slopes + l * network_block * b.row;
+        multiply<T>(x, b.row, rows, layer.weights, layer.forward_row, layer.inputs,
+                    [&](int row, int column, Vec<T> sum) {
+                        const Activated<T> a = activate<T, kind>(sum + load(layer.bias + column));
+                        store<T>(y + row * b.row + column, a.value);
+                        store<T>(slopes + row * b.row + column, a.slope);
+                    });
+        x = y;
+        y = y == b.left ? b.right : b.left;
+    }
+    return x;
+}
+
+// Energies of the block, and in `delta` their derivative by the sums of the last hidden layer (or by the input).
+template <class T>
+void output_layer(const NetworkLayer<T>& layer, const T* x, const T* slopes, const Blocks<T>& b, T* delta) {
+    const T* w = layer.transposed;  // the one row
+    Vec<T> sums[network_block]{};
+    for (int row = 0; row < network_block; ++row) {
+        for (int c = 0; c < layer.backward_row; c += width<T>) {
+            const Vec<T> weight = load(w + c);
+            sums[row] += load(x + row * b.row + c) * weight;
+            store<T>(delta + row * b.row + c, slopes ? load(slopes + row * b.row + c) * weight : weight);
+        }
+    }
+    sum_lanes<T>(sums, network_block, b.energies);
+    for (int row = 0; row < network_block; ++row) b.energies[row] += layer.bias[0];
+}
+
+template <class T>
+void backward(const NetworkLayer<T>* layers, int n_layers, const Blocks<T>& b, int rows, T* delta, T* other,
+              bool add) {
+    for (int l = n_layers - 2; l > 0; --l) {
+        const NetworkLayer<T>& layer = layers[l];
+        const T* slopes = b.slopes + (l - 1) * network_block * b.row;
+        multiply<T>(delta, b.row, rows, layer.transposed, layer.backward_row, layer.outputs,
+                    [&](int row, int column, Vec<T> sum) {
+                        const int64_t at = row * b.row + column;
+                        store<T>(other + at, sum * load(slopes + at));
+                    });
+        T* swap = delta;
+        delta = other;
+        other = swap;
+    }
+    const auto keep = [&](int row, int column, Vec<T> sum) {
+        T* at = b.sum + row * b.row + column;
+        store<T>(at, add ? load(at) + sum : sum);
+    };
+    if (n_layers > 1) {
+        multiply<T>(delta, b.row, rows, layers[0].transposed, layers[0].backward_row, layers[0].outputs, keep);
+        return;
+    }
+    for (int row = 0; row < rows; ++row) {
+        for (int c = 0; c < layers[0].backward_row; c += width<T>) keep(row, c, load(delta + row * b.row + c));
+    }
+}
+
+template <class T>
+void put_gradient(const NetworkTask<T>& task, const Blocks<T>& b, const int32_t* rows, int count, int member, T factor) {
+    const int inputs = task.layers[0].inputs;
+    T* out = task.gradient + member * task.gradient_stride;
+    for (int k = 0; k < count; ++k) {
+        T* to = out + static_cast<int64_t>(rows[k]) * inputs;
+        const T* from = b.sum + k * b.row;
+        for (int c = 0; c < inputs; ++c) to[c] = factor * from[c];
+    }
+}
+
+template <class T, ActivationKind kind>
+void block(const NetworkTask<T>& task, const Blocks<T>& b, const int32_t* rows, int count) {
+    const int inputs = task.layers[0].inputs;
+    for (int k = 0; k < network_block; ++k) {
+        T* to = b.input + k * b.row;
+        int c = 0;
+        if (k < count) {
+            const T* from = task.aev + static_cast<int64_t>(rows[k]) * inputs;
+            for (; c < inputs; ++c) to[c] = from[c];
+        }
+        for (; c < b.row; ++c) to[c] = 0;
+    }
+    const int last = task.n_layers - 1;
+    for (int m = 0; m < task.members; ++m) {
+        const NetworkLayer<T>* layers = task.layers + m * task.n_layers;
+        const T* x = hidden_layers<T, kind>(layers, task.n_layers, b, count);
+        T* delta = x == b.left ? b.right : b.left;
+        T* other = delta == b.left ? b.right : b.left;
+        const T* slopes = last > 0 ? b.slopes + (last - 1) * network_block * b.row : nullptr;
+        output_layer<T>(layers[last], x, slopes, b, delta);
+        for (int k = 0; k < count; ++k) task.energies[m * task.energies_stride + rows[k]] = b.energies[k];
+        backward<T>(layers, task.n_layers, b, count, delta, other, task.mean && m > 0);
+        if (!task.mean) put_gradient<T>(task, b, rows, count, m, T(1));
+    }
+    if (task.mean) put_gradient<T>(task, b, rows, count, 0, T(1) / T(task.members));
+}
+
+template <class T, ActivationKind kind>
+void all_blocks(const NetworkTask<T>& task) {
+    Blocks<T> blocks;
+    layout<T>(blocks, task.n_layers, task.widest, task.scratch);
+    for (int64_t from = 0; from < task.count; from += network_block) {
+        const int64_t left = task.count - from;
+        const int count = static_cast<int>(left < network_block ? left : network_block);
+        block<T, kind>(task, blocks, task.rows + from, count);
+    }
+}
+
+template <class T>
+void run(const NetworkTask<T>& task) {
+    switch (task.activation) {
+        case ActivationKind::celu: return all_blocks<T, ActivationKind::celu>(task);
+        case ActivationKind::gelu: return all_blocks<T, ActivationKind::gelu>(task);
+        case ActivationKind::softplus: return all_blocks<T, ActivationKind::softplus>(task);
+        case ActivationKind::tanh: return all_blocks<T, ActivationKind::tanh>(task);
+    }
+}
+
+template <class T>
+NetworkKernels<T> kernels() {
+    return {&scratch_bytes<T>, &run<T>};
+}
+
+}  // namespace
+
+void network_kernels_single(NetworkKernels<float>* out) { *out = kernels<float>(); }
+void network_kernels_double(NetworkKernels<double>* out) { *out = kernels<double>(); }
+
+}  // namespace MLSAMPLE_ISA
+}  // namespace mlsample

@@ -1,0 +1,59 @@
+// The networks of all members and elements of an ensemble, packed for the kernels.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "network_kernels.hpp"
+
+namespace mlsample {
+
+ActivationKind activation_named(const std::string& name);  // throws std::invalid_argument
+
+// Weights (members, outputs, inputs) and biases (members, outputs), or a null pointer, of one layer.
+template <class T>
+struct LayerWeights {
+    int64_t outputs, inputs;
+    const T *weights, *bias;
+};
+
+template <class T>
+class Networks {
+public:
+    // elements: the layers of each element's networks, in species order; copied. Throws std::invalid_argument.
+    Networks(int members, ActivationKind activation, const std::vector<std::vector<LayerWeights<T>>>& elements);
+    Networks(const Networks&) = delete;  // the layers point into the object
+    Networks& operator=(const Networks&) = delete;
+
+    int members() const { return members_; }
+    int inputs() const { return inputs_; }
+    int num_species() const { return static_cast<int>(elements_.size()); }
+
+    // Memory that `run` needs for `count` atoms.
+    int64_t scratch_bytes(int64_t count) const;
+
+    // Energies and derivatives of atoms 0 <= i < count with aev (count, inputs), on this thread. energies are
+    // (members, energies_stride), gradient (members or 1, gradient_stride), its rows those of aev.
+    void run(const int32_t* species, int64_t count, const T* aev, bool mean, T* energies, int64_t energies_stride,
+             T* gradient, int64_t gradient_stride, void* scratch) const;
+
+    // The same on all threads, for arrays without gaps: energies (members, count), gradient (members or 1, count, inputs).
+    void evaluate(const int32_t* species, int64_t count, const T* aev, bool mean, T* energies, T* gradient) const;
+
+private:
+    struct Element {
+        int n_layers;
+        std::vector<NetworkLayer<T>> layers;  // (members, n_layers)
+    };
+    void pack(int element, const std::vector<LayerWeights<T>>& given);
+    T* reserve(int64_t numbers);
+
+    int members_, inputs_ = 0, widest_ = 0, deepest_ = 0;
+    ActivationKind activation_;
+    NetworkKernels<T> kernels_;
+    std::vector<Element> elements_;
+    std::vector<std::vector<T>> memory_;
+};
+
+}  // namespace mlsample
