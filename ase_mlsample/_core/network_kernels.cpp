@@ -16,25 +16,41 @@ constexpr int most_columns = 3;  // 16 registers
 constexpr int tile_rows[] = {0, 12, 6, 4};
 #endif
 
+// sums (height, columns) of x (height, inputs) times w (inputs, w_row). Not inlined: whatever surrounded the loop
+// would take registers from it.
+template <class T, int columns>
+__attribute__((noinline)) void tile(const T* x, int64_t x_row, const T* w, int64_t w_row, int inputs, Vec<T>* sums) {
+    constexpr int height = tile_rows[columns];
+    Vec<T> sum[height][columns]{};
+    for (int k = 0; k < inputs; ++k) {
+        Vec<T> weight[columns];
+#pragma GCC unroll 4
+        for (int c = 0; c < columns; ++c) weight[c] = load(w + k * w_row + c * width<T>);
+#pragma GCC unroll 24
+        for (int r = 0; r < height; ++r) {
+            const Vec<T> value = splat<T>(x[r * x_row + k]);
+#pragma GCC unroll 4
+            for (int c = 0; c < columns; ++c) sum[r][c] += value * weight[c];
+        }
+    }
+#pragma GCC unroll 24
+    for (int r = 0; r < height; ++r) {
+#pragma GCC unroll 4
+        for (int c = 0; c < columns; ++c) sums[r * columns + c] = sum[r][c];
+    }
+}
+
 // finish(row, column, sum) for sums of x (rows, inputs) times w (inputs, w_row), over one strip of columns. Every row
 // is summed in the same order, whatever rows it is worked on with.
 template <class T, int columns, class Finish>
 MLSAMPLE_INLINE void strip(const T* x, int64_t x_row, int rows, const T* w, int64_t w_row, int inputs,
                            const Finish& finish) {
     constexpr int height = tile_rows[columns];
+    Vec<T> sums[height * columns];
     for (int row = 0; row < rows; row += height) {
-        Vec<T> sum[height][columns]{};
-        const T* from = x + row * x_row;
-        for (int k = 0; k < inputs; ++k) {
-            Vec<T> weight[columns];
-            for (int c = 0; c < columns; ++c) weight[c] = load(w + k * w_row + c * width<T>);
-            for (int r = 0; r < height; ++r) {
-                const Vec<T> value = splat<T>(from[r * x_row + k]);
-                for (int c = 0; c < columns; ++c) sum[r][c] += value * weight[c];
-            }
-        }
+        tile<T, columns>(x + row * x_row, x_row, w, w_row, inputs, sums);
         for (int r = 0; r < height; ++r) {
-            for (int c = 0; c < columns; ++c) finish(row + r, c * width<T>, sum[r][c]);
+            for (int c = 0; c < columns; ++c) finish(row + r, c * width<T>, sums[r * columns + c]);
         }
     }
 }
