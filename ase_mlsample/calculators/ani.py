@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ase_mlsample.calculators.ani_graph import Graph, MemberSums, concatenate, species_table
 from ase_mlsample.calculators.base import MLCalculator
 from ase_mlsample.calculators.prediction import Prediction, mean_over_members
-from ase_mlsample.calculators.structures import checked_frames, has_volume, require_finite
+from ase_mlsample.calculators.structures import checked_frames, require_finite, volume_of
 
 if TYPE_CHECKING:
     from ase_mlsample._core import NeighborList
@@ -24,6 +24,8 @@ __all__ = ["ANIEnsemble"]
 
 #: Å; how far pairs beyond the cutoff are kept as candidates, so that dynamics seldom searches anew.
 _SKIN = 0.5
+#: Of a flattened 3 × 3 matrix and of its transpose, the entries xx yy zz yz xz xy.
+_ROWS_FIRST, _COLUMNS_FIRST = np.array([0, 4, 8, 5, 2, 1]), np.array([0, 4, 8, 7, 6, 3])
 
 
 class _Backend(Protocol):
@@ -276,29 +278,41 @@ class ANIEnsemble(MLCalculator):
     def _predict(
         self, frames: Sequence[Atoms], graph: Graph, backend: _Backend, members: bool
     ) -> list[Prediction]:
-        scale = self.model.scale
         sums = backend.evaluate(graph, members=members)
-        energies = scale * sums.energies + self._self_energies[graph.species]
-        forces = -scale * sums.gradient
-        virial = scale * sums.virial
-        if self.model.repulsion is not None:
-            edges = (graph.first, graph.second, graph.vectors, graph.frame_first)
-            short_energies, gradient, short_virial = self.model.repulsion.evaluate(graph.numbers, *edges)
-            energies, forces, virial = energies + short_energies, forces - gradient, virial + short_virial
+        self._complete(sums, graph)
+        if len(frames) == 1:
+            return [self._prediction(sums.energies, sums.gradient, sums.virial[:, 0], frames[0], members)]
         predictions = []
         for index, atoms in enumerate(frames):
             part = slice(int(graph.frame_first[index]), int(graph.frame_first[index + 1]))
-            stress = _voigt(virial[:, index], atoms.get_volume()) if has_volume(atoms) else None
-            predictions.append(self._prediction(energies[:, part], forces[:, part], stress, members))
+            energies, forces = sums.energies[:, part].copy(), sums.gradient[:, part].copy()
+            predictions.append(self._prediction(energies, forces, sums.virial[:, index], atoms, members))
         return predictions
+
+    def _complete(self, sums: MemberSums, graph: Graph) -> None:
+        """Turn the networks' output into energies, forces and virials, in place."""
+        energies, forces, virial = sums.energies, sums.gradient, sums.virial
+        energies *= self.model.scale
+        energies += self._self_energies.take(graph.species)
+        forces *= -self.model.scale
+        virial *= self.model.scale
+        if self.model.repulsion is not None:
+            edges = (graph.first, graph.second, graph.vectors, graph.frame_first)
+            short_energies, gradient, short_virial = self.model.repulsion.evaluate(graph.numbers, *edges)
+            energies += short_energies
+            forces -= gradient
+            virial += short_virial
 
     def _prediction(
         self,
         energies: NDArray[np.float64],
         forces: NDArray[np.float64],
-        stress: NDArray[np.float64] | None,
+        virial: NDArray[np.float64],
+        atoms: Atoms,
         members: bool,
     ) -> Prediction:
+        volume = volume_of(atoms)
+        stress = None if volume is None else _voigt(virial, volume)
         if members:
             return Prediction.from_members(
                 energies.sum(axis=1),
@@ -314,8 +328,8 @@ class ANIEnsemble(MLCalculator):
 
 def _voigt(virial: NDArray[np.float64], volume: float) -> NDArray[np.float64]:
     """Stress (m, 6) in the order xx yy zz yz xz xy from virials (m, 3, 3)."""
-    stress = (virial + virial.transpose(0, 2, 1)) / (2.0 * volume)
-    return stress[:, (0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)]
+    flat = virial.reshape(-1, 9)
+    return (flat.take(_ROWS_FIRST, axis=1) + flat.take(_COLUMNS_FIRST, axis=1)) * (0.5 / volume)
 
 
 def _batches(frames: Sequence[Atoms], batch_atoms: int) -> Iterator[list[Atoms]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
@@ -70,8 +70,11 @@ class MemberSums:
 
 
 def species_table(symbols: Sequence[str]) -> NDArray[np.int32]:
-    """Map atomic numbers to species indices, −1 for elements that are not among the symbols."""
-    table = np.full(len(atomic_numbers), _OUTSIDE, dtype=np.int32)
+    """Map atomic numbers to species indices, −1 for elements that are not among the symbols.
+
+    The first and the last entry are no element's: numbers beyond the range are clipped to them.
+    """
+    table = np.full(len(atomic_numbers) + 1, _OUTSIDE, dtype=np.int32)
     table[[atomic_numbers[symbol] for symbol in symbols]] = np.arange(len(symbols))
     return table
 
@@ -84,12 +87,10 @@ def species_index(atoms: Atoms, table: NDArray[np.int32], symbols: Sequence[str]
     ValueError
         Naming the elements that the model does not know, and those it does.
     """
-    numbers = atoms.numbers
-    inside = (numbers >= 0) & (numbers < len(table))
-    species: NDArray[np.int32] = table[np.where(inside, numbers, 0)]
+    species: NDArray[np.int32] = table.take(atoms.numbers, mode="clip")
     if species.min(initial=0) < 0:
         raise ValueError(
-            f"the model does not know {element_names(numbers[species < 0])}; it was made for "
+            f"the model does not know {element_names(atoms.numbers[species < 0])}; it was made for "
             f"{', '.join(symbols)}: train one for these elements or leave such atoms out"
         )
     return species
@@ -124,44 +125,43 @@ def concatenate(
     ValueError
         For unknown elements and for positions that cannot be.
     """
-    frame_first = np.concatenate([[0], np.cumsum([len(atoms) for atoms in frames])]).astype(np.int64)
-    parts: list[dict[str, NDArray[Any]]] = []
-    edges = 0
+    parts = []
     for index, atoms in enumerate(frames):
         with naming(None if start is None else start + index, atoms):
-            part = _frame(atoms, neighbors, table, symbols)
-        if shifts:
-            part["shifts"] = neighbors.shifts
-        if index:
-            part["first"] = part["first"] + edges
-            part["second"] = part["second"] + np.int32(frame_first[index])
-        parts.append(part)
-        edges += len(part["second"])
-    joined = (
-        parts[0] if len(parts) == 1 else {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
-    )
-    return Graph(
-        numbers=joined["numbers"],
-        species=joined["species"],
-        first=np.append(joined["first"], edges),
-        second=joined["second"],
-        vectors=joined["vectors"],
-        frame_first=frame_first,
-        shifts=joined.get("shifts"),
-    )
+            parts.append(_graph(atoms, neighbors, table, symbols, shifts=shifts))
+    return parts[0] if len(parts) == 1 else _joined(parts)
 
 
-def _frame(
-    atoms: Atoms, neighbors: NeighborList, table: NDArray[np.int32], symbols: Sequence[str]
-) -> dict[str, NDArray[Any]]:
+def _graph(
+    atoms: Atoms, neighbors: NeighborList, table: NDArray[np.int32], symbols: Sequence[str], *, shifts: bool
+) -> Graph:
     species = species_index(atoms, table, symbols)
     positions = np.ascontiguousarray(atoms.positions, dtype=float)
     cell = np.ascontiguousarray(atoms.cell.array, dtype=float)
     neighbors.update(positions, cell, np.ascontiguousarray(atoms.pbc, dtype=bool))
-    return {
-        "numbers": np.asarray(atoms.numbers, dtype=np.int64),
-        "species": species,
-        "first": neighbors.first[:-1],
-        "second": neighbors.second,
-        "vectors": neighbors.vectors,
-    }
+    return Graph(
+        numbers=np.asarray(atoms.numbers, dtype=np.int64),
+        species=species,
+        first=neighbors.first,
+        second=neighbors.second,
+        vectors=neighbors.vectors,
+        frame_first=np.array([0, len(atoms)], dtype=np.int64),
+        shifts=neighbors.shifts if shifts else None,
+    )
+
+
+def _joined(parts: Sequence[Graph]) -> Graph:
+    atoms = np.cumsum([0] + [len(part.numbers) for part in parts])
+    edges = np.cumsum([0] + [len(part.second) for part in parts])
+    first = [part.first[:-1] + edge for part, edge in zip(parts, edges, strict=False)]
+    second = [part.second + np.int32(atom) for part, atom in zip(parts, atoms, strict=False)]
+    shifts = [part.shifts for part in parts if part.shifts is not None]
+    return Graph(
+        numbers=np.concatenate([part.numbers for part in parts]),
+        species=np.concatenate([part.species for part in parts]),
+        first=np.concatenate([*first, edges[-1:]]),
+        second=np.concatenate(second),
+        vectors=np.concatenate([part.vectors for part in parts]),
+        frame_first=atoms.astype(np.int64),
+        shifts=np.concatenate(shifts) if shifts else None,
+    )

@@ -8,11 +8,11 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from numpy.typing import ArrayLike
 
-__all__ = ["checked_frames", "element_names", "has_volume", "naming", "require_finite"]
+__all__ = ["checked_frames", "element_names", "has_volume", "naming", "require_finite", "volume_of"]
 
 
-def has_volume(atoms: Atoms) -> bool:
-    """Whether the cell has three linearly independent vectors, so that there can be a stress.
+def volume_of(atoms: Atoms) -> float | None:
+    """Volume of the cell in Å³, or None if its vectors are not linearly independent.
 
     Parameters
     ----------
@@ -22,7 +22,12 @@ def has_volume(atoms: Atoms) -> bool:
     (ax, ay, az), (bx, by, bz), (cx, cy, cz) = atoms.cell.array.tolist()
     determinant = ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)
     squares = (ax * ax + ay * ay + az * az) * (bx * bx + by * by + bz * bz) * (cx * cx + cy * cy + cz * cz)
-    return bool(determinant * determinant > 1e-20 * squares)
+    return abs(determinant) if determinant * determinant > 1e-20 * squares else None
+
+
+def has_volume(atoms: Atoms) -> bool:
+    """Whether the cell has three linearly independent vectors, so that there can be a stress."""
+    return volume_of(atoms) is not None
 
 
 def require_finite(atoms: Atoms) -> None:
