@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ase_mlsample.calculators.committee import Committee
     from ase_mlsample.calculators.prediction import Calibration, Prediction, Spread
     from ase_mlsample.calculators.stillinger_weber import StillingerWeber
+    from ase_mlsample.calculators.uncertainty_bias import UncertaintyBias
 
 __all__ = [
     "ANIEnsemble",
@@ -19,6 +20,7 @@ __all__ = [
     "Prediction",
     "Spread",
     "StillingerWeber",
+    "UncertaintyBias",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -31,5 +33,6 @@ __getattr__, __dir__ = lazy_names(
         "Prediction": "prediction",
         "Spread": "prediction",
         "StillingerWeber": "stillinger_weber",
+        "UncertaintyBias": "uncertainty_bias",
     },
 )

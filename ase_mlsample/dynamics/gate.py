@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ase_mlsample.dynamics.base import UncertainCalculator
 
-__all__ = ["GateReading", "UncertaintyGate"]
+__all__ = ["GateReading", "UncertaintyGate", "model_forces", "relative_deviation"]
 
 Decision = Literal["accurate", "candidate", "unphysical"]
 
@@ -41,6 +41,28 @@ class GateReading:
         return float(self.force_sigma.max())
 
 
+def model_forces(calc: UncertainCalculator, atoms: Atoms) -> NDArray[np.float64]:
+    """Return the model's mean forces (N, 3) in eV/Å, those without the bias where the calculator has one."""
+    unbiased = getattr(calc, "get_unbiased", None)
+    forces = calc.get_forces(atoms) if unbiased is None else unbiased(atoms).forces
+    return np.asarray(forces, dtype=np.float64)
+
+
+def relative_deviation(
+    sigma: NDArray[np.float64], forces: NDArray[np.float64], *, level: float
+) -> NDArray[np.float64]:
+    """Return σ / (|F| + level) for each atom.
+
+    Parameters
+    ----------
+    sigma : ndarray (N,), eV/Å
+    forces : ndarray (N, 3), eV/Å
+    level : float
+        eV/Å; keeps atoms without a force from counting as uncertain.
+    """
+    return np.asarray(sigma / (np.linalg.norm(forces, axis=1) + level), dtype=np.float64)
+
+
 class UncertaintyGate:
     """Compares the calibrated force disagreement σ of an ensemble with a threshold.
 
@@ -52,7 +74,7 @@ class UncertaintyGate:
         Frame measure of the atoms' σ; a number in (0, 1) is a quantile.
     relative : float or None
         With a level L in eV/Å, σ / (|F| + L) is measured in place of σ (the relative deviation of DP-GEN:
-        Y. Zhang et al., Comput. Phys. Commun. 253, 107206, 2020).
+        Y. Zhang et al., Comput. Phys. Commun. 253, 107206, 2020). |F| is the model's, without a bias.
     upper : float or None
         From here on a frame is unphysical: the model is so wrong that it is not worth a label.
 
@@ -101,8 +123,7 @@ class UncertaintyGate:
         sigma = np.asarray(calc.get_spread(atoms).calibrated.force_sigma, dtype=np.float64)
         measured = sigma
         if self.relative is not None:
-            forces = np.asarray(calc.get_forces(atoms), dtype=np.float64)
-            measured = sigma / (np.linalg.norm(forces, axis=1) + self.relative)
+            measured = relative_deviation(sigma, model_forces(calc, atoms), level=self.relative)
         value = self._reduce(measured)
         return GateReading(value, self._decide(value), sigma)
 

@@ -33,6 +33,9 @@ class Guards:
     contact_fraction : float
         The run collapses when two atoms, periodic images included, are closer than this times the sum of
         their covalent radii.
+    volume_window : (float, float)
+        With a pressure, the run collapses or explodes when the volume leaves this window, relative to the
+        start: a model without cohesion evaporates, and one without repulsion shrinks.
     every : int
         Steps between looks at the distances; velocities and forces are looked at every step.
     """
@@ -43,6 +46,7 @@ class Guards:
     settling_fs: float = 500.0
     max_step: float = 0.5
     contact_fraction: float = 0.6
+    volume_window: tuple[float, float] = (0.5, 2.0)
     every: int = 10
 
     def __post_init__(self) -> None:
@@ -54,6 +58,12 @@ class Guards:
             value = getattr(self, name)
             if not 0 <= value < math.inf:
                 raise ValueError(f"{name} must not be negative or infinite, got {value!r}")
+        low, high = self.volume_window
+        if not 0 < low < 1 < high < math.inf:
+            raise ValueError(
+                "volume_window must be (low, high), relative to the start, with 0 < low < 1 < high, got "
+                f"{self.volume_window!r}"
+            )
         if self.every < 1:
             raise ValueError(f"every must be at least one step, got {self.every!r}")
 
@@ -81,6 +91,22 @@ class Guards:
         if kinetic_K > limit:
             return f"exploded: kinetic temperature {kinetic_K:.4g} K above {limit:.4g} K"
         return ""
+
+    def volume(self, ratio: float) -> str:
+        """Return why the volume is beyond limits, or an empty string.
+
+        Parameters
+        ----------
+        ratio : float
+            Volume relative to the start.
+        """
+        low, high = self.volume_window
+        if low <= ratio <= high:
+            return ""
+        reason, beyond = (
+            ("collapsed", f"below {low:.3g}") if ratio < low else ("exploded", f"above {high:.3g}")
+        )
+        return f"{reason}: the volume is {ratio:.3g} times that of the start, {beyond}"
 
     def contacts(self, atoms: Atoms) -> str:
         """Return which atoms are too close, or an empty string.

@@ -1,4 +1,4 @@
-"""One trajectory along ramps: its state, its checks, and what becomes of it."""
+"""One trajectory along a programme: its state, its checks, and what becomes of it."""
 
 from __future__ import annotations
 
@@ -8,42 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms, units
-from ase.calculators.calculator import CalculationFailed
+from ase.calculators.calculator import CalculationFailed, PropertyNotImplementedError
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import Stationary, thermalize_momenta
 from numpy.typing import NDArray
 
 from ase_mlsample.dynamics.base import internal_temperature
 from ase_mlsample.dynamics.gate import GateReading
-from ase_mlsample.dynamics.guards import Guards
+from ase_mlsample.dynamics.programme import Programme
+from ase_mlsample.dynamics.rescaling import StochasticCellRescaling, cell_volume, plain
+from ase_mlsample.dynamics.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from ase_mlsample.dynamics.ramps import RampedMD
+    from ase_mlsample.dynamics.explorer import RunSettings
 
-__all__ = ["Ramp", "RampedRun", "RunSummary"]
-
-Window = tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Ramp:
-    """A quantity in time, X(t) = start (1 − t/τ) + end t/τ + amplitude sin²(π t / period).
-
-    The form of the ANI metal potentials' sampling [J. S. Smith et al., Nat. Commun. 12, 1257, 2021]. Times in
-    femtoseconds; the quantity in any unit.
-    """
-
-    start: float
-    end: float
-    amplitude: float
-    period_fs: float
-    duration_fs: float
-
-    def __call__(self, time_fs: float) -> float:
-        """Return X at a time."""
-        share = time_fs / self.duration_fs
-        wave = math.sin(math.pi * time_fs / self.period_fs) ** 2
-        return self.start * (1 - share) + self.end * share + self.amplitude * wave
+__all__ = ["RampedRun", "RunSummary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,60 +55,88 @@ class RunSummary:
 
 
 class RampedRun:
-    """State of one trajectory of :class:`RampedMD`."""
+    """State of one trajectory of an explorer."""
 
-    def __init__(self, plan: RampedMD, calc: Any, start: Atoms, rng: np.random.Generator) -> None:
-        self.plan, self.calc = plan, calc
-        self.n_steps = max(1, round(1000 * float(rng.uniform(*plan.duration_ps)) / plan.timestep_fs))
-        duration_fs = self.n_steps * plan.timestep_fs  # of whole steps, so that ramps end where they should
-        windows = plan.temperature_K, plan.end_temperature_K, plan.amplitude_K, plan.period_ps
-        self.temperature = _drawn(windows, duration_fs, rng)
-        self.density: Ramp | None = None
-        if plan.density is not None:
-            windows = plan.density, plan.density, plan.density_amplitude, plan.period_ps
-            self.density = _drawn(windows, duration_fs, rng)
+    def __init__(
+        self,
+        settings: RunSettings,
+        programme: Programme,
+        calc: Any,
+        start: Atoms,
+        rng: np.random.Generator,
+        *,
+        source: str,
+    ) -> None:
+        self.settings, self.programme, self.calc, self.rng = settings, programme, calc, rng
+        self.source, self.start_info = source, dict(start.info)
+        if programme.density is not None and not (start.pbc.all() and start.cell.rank == 3):
+            raise ValueError(
+                "a density ramp needs a cell that is periodic in three directions; pass density=None"
+            )
         self.step = self.evaluations = self.checks = 0
         self.reason = self.detail = ""
         self.sigma_max = math.nan
-        self.start_info = dict(start.info)
         self.atoms = start.copy()
         self.atoms.info, self.cell = {}, np.array(start.cell.array)
         self.atoms.calc = calc
-        thermalize_momenta(self.atoms, self.temperature(0.0), rng=rng)
+        thermalize_momenta(self.atoms, programme.temperature(0.0), rng=rng)
         Stationary(self.atoms, preserve_temperature=False)
         self.masses: NDArray[np.float64] = self.atoms.get_masses()
-        # fixcm=False: removing the drift of the noise at every step does not sample the right distribution
-        self.dynamics = Langevin(
-            self.atoms,
-            plan.timestep_fs * units.fs,
-            temperature_K=self.temperature(0.0),
-            friction=plan.friction_per_ps / (1000 * units.fs),
-            fixcm=False,
-            rng=rng,
-        )
+        self.dynamics = self._integrator()
         self.sane: tuple[int, Atoms] | None = None
+
+    def _integrator(self) -> Any:
+        settings, programme = self.settings, self.programme
+        common: dict[str, Any] = {
+            "timestep": settings.timestep_fs * units.fs,
+            "temperature_K": programme.temperature(0.0),
+            "rng": self.rng,
+        }
+        if programme.pressure is None:
+            # fixcm=False: removing the drift of the noise at every step samples the wrong distribution
+            friction = settings.friction_per_ps / (1000 * units.fs)
+            return Langevin(self.atoms, friction=friction, fixcm=False, **common)
+        if "stress" not in getattr(self.calc, "implemented_properties", ("stress",)):
+            raise PropertyNotImplementedError(
+                f"{type(self.calc).__name__} gives no stress, which a pressure needs; "
+                "leave pressure_GPa out, or take a calculator with stress"
+            )
+        return StochasticCellRescaling(
+            self.atoms,
+            pressure_au=programme.pressure(0.0) * units.GPa,
+            taut=settings.thermostat_fs * units.fs,
+            taup=settings.barostat_fs * units.fs,
+            compressibility_au=settings.compressibility_per_GPa / units.GPa,
+            **common,
+        )
 
     @property
     def time_fs(self) -> float:
         """Time of the current step."""
-        return self.step * self.plan.timestep_fs
+        return self.step * self.settings.timestep_fs
+
+    @property
+    def at_check(self) -> bool:
+        """Whether the present step is one of those that are checked."""
+        return self.step % self.settings.check_every == 0 or self.step == self.programme.n_steps
 
     def density_scale(self, step: int) -> float:
-        """Return the density at the last check up to a step, relative to the start."""
-        if self.density is None:
+        """Return the density of the programme at the last check up to a step, relative to the start."""
+        if self.programme.density is None:
             return 1.0
-        checked = step if step == self.n_steps else step - step % self.plan.check_every
-        return self.density(checked * self.plan.timestep_fs)
+        checked = step if step == self.programme.n_steps else step - step % self.settings.check_every
+        return self.programme.density(checked * self.settings.timestep_fs)
 
     def check(self) -> Atoms | None:
         """Scale the cell, look at the uncertainty, and return the frame if it is to be kept."""
-        if self.density is not None:
+        settings = self.settings
+        if self.programme.density is not None:
             cell = self.cell * self.density_scale(self.step) ** (-1 / 3)
             self.atoms.set_cell(cell, scale_atoms=True)
-        number = -(-self.step // self.plan.check_every)
-        last = self.step == self.n_steps
+        number = -(-self.step // settings.check_every)
+        last = self.step == self.programme.n_steps
         reading = None
-        if self.plan.gate is not None:
+        if settings.gate is not None:
             reading = self._read(self.atoms)
             if reading is None:
                 return None
@@ -140,18 +147,18 @@ class RampedRun:
                 self.sane = None  # frames before an accurate one are no candidates
         if not self.reason and last:
             self.reason = "finished"
-        wanted = self.plan.keep_every is not None and number > 0 and number % self.plan.keep_every == 0
+        wanted = settings.keep_every is not None and number > 0 and number % settings.keep_every == 0
         if self.reason == "uncertain" or (wanted and self.reason != "unphysical"):
             return self._frame(self.atoms, self.step, self.reason or "running", reading)
         return None
 
     def _read(self, atoms: Atoms) -> GateReading | None:
         """Ask the gate; a calculator that fails after the first step ends the run."""
-        assert self.plan.gate is not None  # noqa: S101 (for the type checker)
+        assert self.settings.gate is not None  # noqa: S101 (for the type checker)
         self.evaluations += 1
         self.checks += 1
         try:
-            reading = self.plan.gate.check(self.calc, atoms)
+            reading = self.settings.gate.check(self.calc, atoms)
         except (ValueError, ArithmeticError, CalculationFailed) as error:
             if self.step == 0:
                 raise  # the structure given was wrong, not the dynamics
@@ -162,14 +169,17 @@ class RampedRun:
 
     def advance(self) -> None:
         """Move on to the next check, or to the step at which a guard fires."""
-        plan, guards, dynamics = self.plan, self.plan.guards, self.dynamics
-        target = min(self.n_steps, self.step + plan.check_every)
+        settings, programme, dynamics = self.settings, self.programme, self.dynamics
+        target = min(programme.n_steps, self.step + settings.check_every)
         forces = None
         while self.step < target:
             try:
-                if forces is None and (self.step == 0 or self.density is not None) and plan.gate is None:
+                changed = self.step == 0 or programme.density is not None
+                if forces is None and changed and settings.gate is None:
                     self.evaluations += 1  # the check would have paid for it
-                dynamics.set_temperature(temperature_K=self.temperature(self.time_fs))
+                dynamics.set_temperature(temperature_K=programme.temperature(self.time_fs))
+                if programme.pressure is not None:
+                    dynamics.set_pressure(pressure_au=programme.pressure(self.time_fs) * units.GPa)
                 forces = dynamics.step(forces)
             except (ValueError, ArithmeticError, CalculationFailed) as error:
                 if self.step == 0:
@@ -178,33 +188,37 @@ class RampedRun:
                 return
             self.step += 1
             self.evaluations += 1
-            if self._stopped(guards, forces):
+            if self._stopped(forces):
                 return
 
-    def _stopped(self, guards: Guards, forces: NDArray[np.float64]) -> bool:
-        velocities = self.dynamics.v
+    def _stopped(self, forces: NDArray[np.float64]) -> bool:
+        guards = self.settings.limits
+        velocities = self.atoms.arrays["momenta"] / self.masses[:, None]
         fastest = math.sqrt(float(np.einsum("ij,ij->i", velocities, velocities).max()))
-        kinetic = internal_temperature(self.masses, velocities)
         found = guards.motion(
             forces,
             step_length=fastest * self.dynamics.dt,
-            kinetic_K=kinetic,
-            target_K=self.temperature(self.time_fs),
+            kinetic_K=internal_temperature(self.masses, velocities),
+            target_K=self.programme.temperature(self.time_fs),
             time_fs=self.time_fs,
         )
-        at_check = self.step % self.plan.check_every == 0 or self.step == self.n_steps
-        looked = at_check or self.step % guards.every == 0
-        if not found and looked:
+        if not found and self.programme.pressure is not None:
+            found = guards.volume(self._swelling(self.atoms))
+        if not found and (self.at_check or self.step % guards.every == 0):
             found = guards.contacts(self.atoms)
-            if not found and not at_check:  # the gate sees the frames of checks itself
+            if not found and not self.at_check:  # the gate sees the frames of checks itself
                 self.sane = (self.step, _bare(self.atoms))
         if found:
             self.reason, _, self.detail = found.partition(": ")
         return bool(found)
 
+    def _swelling(self, atoms: Atoms) -> float:
+        """Volume relative to the start."""
+        return cell_volume(atoms.cell.array) / cell_volume(self.cell)
+
     def look_back(self) -> Atoms | None:
         """Return the last sane frame if the gate takes it for a candidate."""
-        if self.plan.gate is None or self.sane is None:
+        if self.settings.gate is None or self.sane is None:
             return None
         step, atoms = self.sane
         stopped = self.reason, self.detail
@@ -217,25 +231,19 @@ class RampedRun:
     def _frame(self, atoms: Atoms, step: int, reason: str, reading: GateReading | None) -> Atoms:
         frame = _bare(atoms)
         frame.wrap()
-        time_fs = step * self.plan.timestep_fs
-        ramp = self.temperature
+        time_fs = step * self.settings.timestep_fs
+        has_pressure = self.programme.pressure is not None
         frame.info = {
             "config_type": self.start_info.get("config_type", "unknown"),
-            "source": "RampedMD",
+            "source": self.source,
             "start_source": self.start_info.get("source", "unknown"),
             "stop_reason": reason,
             "time_fs": time_fs,
-            "temperature_K": ramp(time_fs),
-            "density_scale": self.density_scale(step),
+            **self.programme.targets(time_fs),
+            "density_scale": 1 / self._swelling(atoms) if has_pressure else self.density_scale(step),
             "evaluations": self.evaluations,
-            "ramp_start_K": ramp.start,
-            "ramp_end_K": ramp.end,
-            "ramp_amplitude_K": ramp.amplitude,
-            "ramp_period_ps": ramp.period_fs / 1000,
-            "ramp_duration_ps": ramp.duration_fs / 1000,
+            **self.programme.info,
         }
-        if self.density is not None:
-            frame.info |= {"ramp_density_start": self.density.start, "ramp_density_end": self.density.end}
         if reading is not None:
             frame.info["force_sigma_max"] = reading.force_sigma_max
             frame.arrays["force_sigma"] = np.array(reading.force_sigma)
@@ -253,13 +261,32 @@ class RampedRun:
             force_sigma_max=self.sigma_max,
         )
 
+    def snapshot(self, trajectory: str, kept: list[Atoms]) -> Snapshot:
+        """Return the state between a step and its check, with the frames kept so far."""
+        sane_step, sane = self.sane or (None, None)
+        state = {name: getattr(self, name) for name in ("step", "evaluations", "checks", "sigma_max")}
+        return Snapshot(
+            trajectory,
+            state | {"sane_step": sane_step, "rng": plain(self.rng.bit_generator.state)},
+            positions=self.atoms.arrays["positions"],
+            momenta=self.atoms.arrays["momenta"],
+            cell=self.atoms.cell.array,
+            frames=[*kept] if sane is None else [*kept, sane],
+        )
 
-def _drawn(
-    windows: tuple[Window, Window, Window, Window], duration_fs: float, rng: np.random.Generator
-) -> Ramp:
-    """Draw a ramp from the windows of start, end, amplitude and period (ps)."""
-    start, end, amplitude, period_ps = (float(rng.uniform(low, high)) for low, high in windows)
-    return Ramp(start, end, amplitude, 1000 * period_ps, duration_fs)
+    def restore(self, snapshot: Snapshot) -> list[Atoms]:
+        """Take up a snapshot of this trajectory, and return the frames kept before it."""
+        state, kept = dict(snapshot.state), list(snapshot.frames)
+        self.rng.bit_generator.state = state.pop("rng")
+        sane_step = state.pop("sane_step")
+        self.sane = None if sane_step is None else (sane_step, kept.pop())
+        for name, value in state.items():
+            setattr(self, name, value)
+        self.atoms.arrays["positions"][:] = snapshot.positions
+        self.atoms.arrays["momenta"][:] = snapshot.momenta
+        self.atoms.cell.array[:] = snapshot.cell
+        self.atoms.get_forces()  # a gate must find what the last step left, or forces differ by rounding
+        return kept
 
 
 def _bare(atoms: Atoms) -> Atoms:

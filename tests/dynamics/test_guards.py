@@ -52,6 +52,20 @@ def test_atoms_on_top_of_each_other():
     assert Guards().contacts(Atoms("Si2", positions=np.zeros((2, 3)))).startswith("collapsed")
 
 
+def test_volume():
+    guards = Guards(volume_window=(0.5, 1.5))
+    assert guards.volume(1.0) == guards.volume(0.5) == guards.volume(1.5) == ""
+    assert guards.volume(1.6) == "exploded: the volume is 1.6 times that of the start, above 1.5"
+    assert guards.volume(0.4) == "collapsed: the volume is 0.4 times that of the start, below 0.5"
+    assert guards.volume(np.nan).startswith("exploded")
+
+
+@pytest.mark.parametrize("window", [(1.1, 2.0), (0.5, 0.9), (0.0, 2.0), (0.5, np.inf)])
+def test_bad_volume_window(window):
+    with pytest.raises(ValueError, match="volume_window"):
+        Guards(volume_window=window)
+
+
 @pytest.mark.parametrize(
     "arguments", [{"every": 0}, {"max_step": 0.0}, {"temperature_margin": -1.0}, {"contact_fraction": np.nan}]
 )

@@ -11,7 +11,7 @@ from ase.calculators.calculator import CalculationFailed
 from ase_mlsample.calculators import Committee, MLCalculator, Prediction, Spread, StillingerWeber
 from ase_mlsample.dynamics import Explorer, Guards, RampedMD, UncertaintyGate
 from ase_mlsample.dynamics.base import internal_temperature
-from ase_mlsample.dynamics.ramped_run import Ramp
+from ase_mlsample.dynamics.programme import Ramp
 
 
 class Toy(MLCalculator):
