@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ def save_checkpoint(path: Path, state: dict[str, Any], *, mark: str) -> None:
     partial.replace(path)
 
 
-def load_checkpoint(path: Path, *, mark: str) -> dict[str, Any] | None:
-    """The state in a checkpoint, None if there is no file.
+def load_checkpoint(path: Path, *, marks: Sequence[str]) -> dict[str, Any] | None:
+    """The state in a checkpoint of a training with one of the given marks, None if there is no file.
 
     Raises
     ------
@@ -44,7 +45,7 @@ def load_checkpoint(path: Path, *, mark: str) -> dict[str, Any] | None:
         raise ValueError(f"the checkpoint {path} cannot be read ({error}); {remedy}") from error
     if version != _VERSION:
         raise ValueError(f"the checkpoint {path} is of version {version}, not {_VERSION}; {remedy}")
-    if found != mark:
+    if found not in marks:
         raise ValueError(
             f"the checkpoint {path} belongs to another data set, model, seed or other settings; {remedy}"
         )

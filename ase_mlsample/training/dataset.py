@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self, overload
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ase_mlsample._files import write_atomic
 from ase_mlsample.training.labels import Labels, read_labels
+from ase_mlsample.training.settings import DataSettings
 
 __all__ = ["Dataset"]
 
@@ -25,7 +26,8 @@ class Dataset(Sequence[Atoms]):
     The frames are copies without calculator, with the labels under ``info["REF_energy"]`` (eV),
     ``arrays["REF_forces"]`` (eV/Å) and ``info["REF_stress"]`` ((6,), eV/Å³, Voigt xx yy zz yz xz xy).
     Every frame has an energy; forces and stress may be missing. ``info["config_weight"]`` scales a frame in
-    the loss (1 where absent); ``info["config_type"]`` names its kind in reports.
+    the loss (1 where absent); ``info["config_type"]`` names its kind in reports, ``info["dataset"]`` the set
+    that it came from.
 
     Parameters
     ----------
@@ -113,6 +115,62 @@ class Dataset(Sequence[Atoms]):
             calculator_labels=calculator_labels,
         )
 
+    @classmethod
+    def read_all(cls, sources: "Sequence[DataSettings]") -> Self:
+        """Read files and, where there are several or one has a weight or a name, `combine` them.
+
+        Raises
+        ------
+        ValueError
+            If there is no source, or two have the same name.
+        """
+        if not sources:
+            raise ValueError("no data are given; name at least one file of labelled frames")
+        keys = {"energy_key", "forces_key", "stress_key", "calculator_labels"}
+        sets = [cls.read(source.path, **source.model_dump(include=keys)) for source in sources]
+        only = sources[0]
+        if len(sources) == 1 and only.name is None and only.weight == 1.0:
+            return sets[0]
+        names = [source.name or source.path.stem for source in sources]
+        if len(set(names)) < len(names):
+            raise ValueError(f"sets of data must have different names, not {', '.join(names)}; set `name`")
+        weights = [source.weight for source in sources]
+        return cls.combine(dict(zip(names, zip(sets, weights, strict=True), strict=True)))
+
+    @classmethod
+    def combine(cls, sets: "Mapping[str, Dataset | tuple[Dataset, float]]") -> Self:
+        """One set of several, each with a name and, where given, a weight.
+
+        The name goes to ``info["dataset"]`` (a training then gives errors for each set too), the weight
+        multiplies ``info["config_weight"]``: a frame of weight 2 counts as two of weight 1. A set may lack
+        forces or stress. ``a + b`` joins sets as they are.
+
+        Parameters
+        ----------
+        sets
+            ``{"name": dataset, "other": (dataset, weight)}``.
+
+        Raises
+        ------
+        ValueError
+            If there are no sets, or a weight is negative or not finite.
+        TypeError
+            If something is not a data set.
+        """
+        frames = []
+        for name, entry in sets.items():
+            dataset, weight = entry if isinstance(entry, tuple) else (entry, 1.0)
+            if not isinstance(dataset, Dataset):
+                raise TypeError(f"the set {name!r} is a {type(dataset).__name__}, not a Dataset")
+            if not (np.isfinite(weight) and weight >= 0):
+                raise ValueError(f"the weight of the set {name!r} is {weight!r}; it must not be negative")
+            for atoms, labels in zip(dataset, dataset.labels, strict=True):
+                frame = atoms.copy()
+                frame.info["dataset"] = name
+                frame.info["config_weight"] = labels.weight * float(weight)
+                frames.append(frame)
+        return cls(frames)
+
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the set as extended XYZ under the standard keys; the file appears whole or not at all.
 
@@ -192,6 +250,11 @@ class Dataset(Sequence[Atoms]):
     def config_types(self) -> tuple[str, ...]:
         """(S,) ``config_type`` of each frame ("" where absent)."""
         return tuple(str(atoms.info.get("config_type", "")) for atoms in self._frames)
+
+    @property
+    def dataset_names(self) -> tuple[str, ...]:
+        """(S,) name of the set that each frame came from, ``info["dataset"]`` ("" where absent)."""
+        return tuple(str(atoms.info.get("dataset", "")) for atoms in self._frames)
 
     def composition(self, symbols: Sequence[str]) -> NDArray[np.float64]:
         """(S, len(symbols)) atoms of each element in each frame.

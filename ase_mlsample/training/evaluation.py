@@ -1,6 +1,7 @@
 """Networks on batches of frames: their energies, forces and virials, and how wrong they are."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,15 @@ from ase_mlsample.training.features import Batch, FeatureSet, structure_gradient
 from ase_mlsample.training.loss import Output
 from ase_mlsample.training.targets import Targets
 
-__all__ = ["Metrics", "SquaredErrors", "held_out_errors", "outputs", "predict", "training_output"]
+__all__ = [
+    "Metrics",
+    "SquaredErrors",
+    "held_out_errors",
+    "mean_metrics",
+    "outputs",
+    "predict",
+    "training_output",
+]
 
 _EVALUATION_FRAMES = 64
 _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
@@ -26,7 +35,7 @@ class Metrics:
     Attributes
     ----------
     energy_rmse
-        eV per atom, frames counting alike.
+        eV per atom, frames counting alike (NaN without frames).
     forces_rmse
         eV/Å, components of all atoms.
     stress_rmse
@@ -36,6 +45,21 @@ class Metrics:
     energy_rmse: float
     forces_rmse: float | None
     stress_rmse: float | None
+
+
+def mean_metrics(members: Sequence[Metrics]) -> Metrics:
+    """Each error's mean over the members that have it."""
+
+    def mean(values: Iterable[float | None]) -> float | None:
+        known = [value for value in values if value is not None and not math.isnan(value)]
+        return float(np.mean(known)) if known else None
+
+    energy = mean(m.energy_rmse for m in members)
+    return Metrics(
+        float("nan") if energy is None else energy,
+        mean(m.forces_rmse for m in members),
+        mean(m.stress_rmse for m in members),
+    )
 
 
 def training_output(networks: MemberNetworks, batch: Batch, scale: float, *, with_forces: bool) -> Output:

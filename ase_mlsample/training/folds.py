@@ -26,6 +26,10 @@ class Split:
     validation: NDArray[np.bool_]
     held_out: NDArray[np.bool_]
 
+    def select(self, frames: NDArray[np.int64]) -> "Split":
+        """The split of the given frames; they keep their parts."""
+        return Split(self.train[:, frames], self.validation[:, frames], self.held_out[frames])
+
 
 def fold_numbers(n_frames: int, *, n_folds: int) -> NDArray[np.int64]:
     """(S,) fold of every frame: each run of `n_folds` frames visits every fold once, in a scrambled order.
@@ -86,8 +90,12 @@ def bagged_split(
     Raises
     ------
     ValueError
-        If there are fewer frames than folds.
+        If there are fewer frames than folds, or all of them are held out.
     """
+    if held_out_folds >= n_folds:
+        raise ValueError(
+            f"{n_folds} folds with {held_out_folds} held out leave none to train on; raise `folds`"
+        )
     held_out = fold_numbers(n_frames, n_folds=n_folds) >= n_folds - held_out_folds
     pool = np.flatnonzero(~held_out)
     train = np.zeros((members, n_frames))

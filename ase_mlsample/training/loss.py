@@ -56,9 +56,7 @@ class Loss:
     """
 
     def __init__(self, settings: TrainingSettings, targets: Targets, member_weights: torch.Tensor) -> None:
-        force_rms = targets.force_rms
-        spread = float((targets.energies / targets.n_atoms).std(correction=0))
-        self.unit = force_rms if force_rms > 0 else spread if spread > 0 else 1.0
+        self.unit = targets.unit
         self._targets = targets
         self._settings = settings
         self._weights = member_weights * targets.weights
@@ -70,7 +68,7 @@ class Loss:
         power = 1.0 if settings.energy_normalization == "atom" else 0.5
         self._energy_units = self.unit * targets.n_atoms**power
         self._virial_units = self.unit * targets.n_atoms
-        self._atom_weights = _atom_weights(targets.forces, settings.relative_forces)
+        self._atom_weights = _atom_weights(targets, settings.relative_forces)
         self._forces = targets.forces.nan_to_num()
         self._virials = targets.virials.nan_to_num()
         self._stress_mask = targets.has_stress.double()
@@ -108,12 +106,12 @@ class Loss:
         return loss
 
 
-def _atom_weights(forces: torch.Tensor, level: float | None) -> torch.Tensor:
+def _atom_weights(targets: Targets, level: float | None) -> torch.Tensor:
     """(N,) weight of an atom's force error: 0 without label, falling with the force where a level is set."""
-    known = forces[:, 0].isfinite()
-    weights = known.double()
-    if level is not None:
-        squared = forces.nan_to_num().square().sum(dim=1) / level**2
-        weights = weights / (1.0 + squared)
-        weights = weights * (known.sum() / weights.sum().clamp_min(1e-300))
-    return weights
+    known = targets.has_forces.double()
+    if level is None:
+        return known
+    squared = targets.forces.nan_to_num().square().sum(dim=1) / level**2
+    weights = known / (1.0 + squared)
+    of_frames = torch.repeat_interleave(targets.weights, targets.n_atoms.long())
+    return weights * ((of_frames * known).sum() / (of_frames * weights).sum().clamp_min(1e-300))

@@ -3,17 +3,18 @@
 import json
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ase_mlsample.calculators.networks import MemberNetworks
 from ase_mlsample.training.checkpoint import rng_from_state, rng_state, save_checkpoint
-from ase_mlsample.training.evaluation import SquaredErrors, outputs, training_output
+from ase_mlsample.training.evaluation import SquaredErrors, mean_metrics, outputs, training_output
 from ase_mlsample.training.features import FeatureSet
 from ase_mlsample.training.folds import Split
 from ase_mlsample.training.loss import Loss
@@ -38,6 +39,8 @@ class Problem:
         Which member learns from which frame.
     scale
         eV per unit of the networks' output.
+    sets
+        By name, (S,) bool: the frames of each data set, where there are several.
     """
 
     networks: MemberNetworks
@@ -45,10 +48,14 @@ class Problem:
     targets: Targets
     split: Split
     scale: float
+    sets: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
 class Optimisation:
     """A training that can stop after any epoch and go on exactly.
+
+    Parameters with ``requires_grad`` off are never touched: not by the optimiser, its weight decay or the
+    average.
 
     Parameters
     ----------
@@ -77,14 +84,18 @@ class Optimisation:
         self._averaged = problem.networks.copy()
         self._averaged_parameters: list[torch.Tensor] = list(self._averaged.parameters())
         self._best = [p.detach().clone() for p in self._parameters]
+        trained = [k for k, p in enumerate(self._parameters) if p.requires_grad]
+        self._trained = [self._parameters[k] for k in trained]
+        self._trained_averages = [self._averaged_parameters[k] for k in trained]
         members = problem.networks.n_members
         self._best_loss = torch.full((members,), math.inf, dtype=torch.float64)
         self._since_best = 0
         kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
-        self._optimizer = kind(self._parameters, lr=1.0, weight_decay=settings.weight_decay, fused=True)
+        self._optimizer = kind(self._trained, lr=1.0, weight_decay=settings.weight_decay, fused=True)
         self._steps_per_epoch = -(-len(self._train_frames) // settings.batch_size)
         self._schedule = Schedule(settings, total_steps=settings.epochs * self._steps_per_epoch)
         self._step = 0
+        self._leg_began = 0.0
         self.epoch = 0
         self.seconds = 0.0
         self.finished = False
@@ -109,12 +120,12 @@ class Optimisation:
         began = time.monotonic() - self.seconds
         written = time.monotonic()
         _write_history(history, self.history)
-        while not self.finished:
+        while self._goes_on():
             train_loss = self._epoch()
             self.epoch += 1
             self.seconds = time.monotonic() - began
-            spent = s.max_minutes is not None and self.seconds > 60.0 * s.max_minutes
-            self.finished = self.epoch >= s.epochs or spent
+            spent = s.max_minutes is not None and self.seconds - self._leg_began > 60.0 * s.max_minutes
+            self.finished = self._step >= self._schedule.end or spent
             record = None
             if self.finished or self.epoch % s.validation_interval == 0:
                 record = self._validate(train_loss)
@@ -125,6 +136,19 @@ class Optimisation:
                 save_checkpoint(checkpoint, self.state(), mark=mark)
                 written = time.monotonic()
             report(record)
+
+    def _goes_on(self) -> bool:
+        """Whether there is another epoch to make; begins the next leg where one is over."""
+        if not self.finished:
+            return True
+        legs = self._settings.more_epochs[self._schedule.n_legs - 1 :]
+        if not legs:
+            return False
+        self._schedule.begin_leg(self._step, steps=legs[0] * self._steps_per_epoch)
+        self._leg_began = self.seconds
+        self._since_best = 0
+        self.finished = False
+        return True
 
     def _epoch(self) -> torch.Tensor:
         """One sweep over the training frames; the members' mean losses."""
@@ -149,10 +173,11 @@ class Optimisation:
         return self._train_loss.with_forces or self._train_loss.with_stress
 
     def _update(self, loss: torch.Tensor) -> None:
-        gradients = torch.autograd.grad(loss, self._parameters)
+        # a batch without atoms of an element does not depend on that element's networks
+        gradients = torch.autograd.grad(loss, self._trained, allow_unused=True, materialize_grads=True)
         if self._settings.gradient_clip is not None:
             gradients = _clipped(gradients, self._settings.gradient_clip)
-        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+        for parameter, gradient in zip(self._trained, gradients, strict=True):
             parameter.grad = gradient
         self._optimizer.param_groups[0]["lr"] = self._schedule.rate(self._step)
         self._optimizer.step()
@@ -160,7 +185,7 @@ class Optimisation:
         # early on the average must not remember the random start
         keep = min(self._settings.average, self._step / (self._step + 9.0))
         with torch.no_grad():
-            torch._foreach_lerp_(self._averaged_parameters, self._parameters, 1.0 - keep)
+            torch._foreach_lerp_(self._trained_averages, self._trained, 1.0 - keep)
 
     @torch.no_grad()
     def _validate(self, train_loss: torch.Tensor) -> dict[str, Any]:
@@ -168,9 +193,13 @@ class Optimisation:
         p = self._problem
         losses = torch.zeros_like(train_loss)
         errors = SquaredErrors(p.targets, torch.from_numpy(p.split.validation))
+        of_sets = {
+            n: SquaredErrors(p.targets, torch.from_numpy(p.split.validation & m)) for n, m in p.sets.items()
+        }
         for batch, output in outputs(self._averaged, p.features, self._validation_frames, p.scale):
             losses += self._validation_loss(batch, output)
-            errors.add(batch, output)
+            for counted in (errors, *of_sets.values()):
+                counted.add(batch, output)
         if not bool(losses.isfinite().all()):
             raise RuntimeError(
                 f"the validation loss is not finite after epoch {self.epoch}; lower learning_rate "
@@ -185,15 +214,18 @@ class Optimisation:
         exhausted = patience is not None and self._since_best >= patience
         if not self._schedule.validated(float(losses.mean())) or exhausted:
             self.finished = True
-        metrics = [asdict(m) for m in errors.metrics()]
-        return {
+        record = {
             "epoch": self.epoch,
             "learning_rate": self._schedule.rate(max(0, self._step - 1)),
             "train_loss": train_loss.tolist(),
             "validation_loss": losses.tolist(),
-            **{name: _mean([m[name] for m in metrics]) for name in metrics[0]},
+            **asdict(mean_metrics(errors.metrics())),
             "seconds": round(self.seconds, 3),
         }
+        if of_sets:
+            means = {name: mean_metrics(e.metrics()) for name, e in of_sets.items()}
+            record["sets"] = {name: asdict(m) for name, m in means.items() if not math.isnan(m.energy_rmse)}
+        return record
 
     def best_networks(self) -> MemberNetworks:
         """Networks with each member's best weights."""
@@ -217,6 +249,7 @@ class Optimisation:
             "step": self._step,
             "epoch": self.epoch,
             "seconds": self.seconds,
+            "leg_began": self._leg_began,
             "finished": self.finished,
             "history": self.history,
         }
@@ -234,6 +267,7 @@ class Optimisation:
         self._rng = rng_from_state(state["rng"])
         self._step, self.epoch = state["step"], state["epoch"]
         self.seconds, self.finished = state["seconds"], state["finished"]
+        self._leg_began = state.get("leg_began", 0.0)
         self.history = list(state["history"])
 
 
@@ -242,11 +276,6 @@ def _clipped(gradients: tuple[torch.Tensor, ...], limit: float) -> tuple[torch.T
     squares = torch.stack([g.flatten(1).square().sum(dim=1) for g in gradients]).sum(dim=0)
     factors = (limit / squares.sqrt().clamp_min(1e-30)).clamp_max(1.0)
     return tuple(g * factors.reshape(-1, *[1] * (g.dim() - 1)) for g in gradients)
-
-
-def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
 
 
 def _write_history(path: Path, history: list[dict[str, Any]]) -> None:

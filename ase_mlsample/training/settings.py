@@ -1,6 +1,7 @@
 """What can be set about a model and its training; unknown names and impossible values are rejected."""
 
 import difflib
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import (
@@ -17,7 +18,25 @@ from pydantic import (
 
 from ase_mlsample.calculators.aev import AEVParameters
 
-__all__ = ["AEVSettings", "ModelSettings", "TrainingSettings"]
+__all__ = [
+    "RECIPES",
+    "AEVSettings",
+    "DataSettings",
+    "ModelSettings",
+    "OutlierSettings",
+    "TrainingSettings",
+]
+
+#: What `TrainingSettings.recipe` presets for training on from an earlier model.
+RECIPES: dict[str, dict[str, Any]] = {
+    "fine-tuning": {"learning_rate": 1e-3, "final_learning_rate": 1e-5},
+    "transfer": {
+        "freeze": ("alternate",),
+        "self_energies": "refit",
+        "learning_rate": 3e-3,
+        "final_learning_rate": 1e-5,
+    },
+}
 
 
 class _Strict(BaseModel):
@@ -35,6 +54,35 @@ class _Strict(BaseModel):
                     hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(cls.model_fields)}"
                     raise ValueError(f"unknown setting {key!r}; {hint}")
         return values
+
+
+class DataSettings(_Strict):
+    """A file of labelled frames among several.
+
+    Attributes
+    ----------
+    path
+        Any file that ASE reads, or an ase.db.
+    name
+        What errors are listed under; the file's name without its ending where None.
+    weight
+        Multiplies the frames' ``config_weight``.
+    energy_key, forces_key, stress_key, calculator_labels
+        As for `Dataset`.
+    """
+
+    path: Path
+    name: str | None = Field(default=None, min_length=1)
+    weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    energy_key: str = "REF_energy"
+    forces_key: str = "REF_forces"
+    stress_key: str = "REF_stress"
+    calculator_labels: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_alone(cls, values: Any) -> Any:
+        return {"path": values} if isinstance(values, str | Path) else values
 
 
 class AEVSettings(_Strict):
@@ -151,13 +199,55 @@ class ModelSettings(_Strict):
     symbols: tuple[str, ...] | None = None
 
 
+class OutlierSettings(_Strict):
+    """Which frames are cut from a set before it is learned from; a limit that is None is not applied.
+
+    The first two look at labels alone and hold for all frames. The third looks at a model's errors: cutting
+    held-out frames by it would make the calibration too good, so these stay.
+
+    Attributes
+    ----------
+    energy_deviation
+        Largest deviation of the energy per atom from a robust fit to the composition, in median absolute
+        deviations times 1.4826 (standard deviations, were they Gaussian); about 10 for mixed structures.
+    max_force
+        Largest norm of a force, eV/Å.
+    model_error
+        Largest error of an ensemble from a first, shorter pass, in multiples of the usual one (by medians):
+        of the energy per atom, and of the root mean square force error of a frame; 5 to 10.
+    first_pass
+        Length of that pass, as a fraction of `epochs` (and of `max_minutes`).
+    """
+
+    energy_deviation: PositiveFloat | None = None
+    max_force: PositiveFloat | None = None
+    model_error: PositiveFloat | None = None
+    first_pass: float = Field(default=0.25, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.energy_deviation is self.max_force is self.model_error is None:
+            raise ValueError("outliers sets no limit; give energy_deviation, max_force or model_error")
+        return self
+
+
 class TrainingSettings(_Strict):
     """How an ensemble is trained. Errors enter the loss in units of the data's own force scale.
 
     Attributes
     ----------
+    recipe
+        Preset for training on from an earlier model; what is set besides it counts more. "fine-tuning": lower
+        rates, for more data of the same reference. "transfer": for data of another level of theory, as
+        ANI-1ccx came from ANI-1x [Smith et al., Nat. Commun. 10, 2903 (2019)], where 60 of 325 thousand
+        parameters were trained again: as many as the second and the last of the four layers have, hence
+        `freeze` "alternate", `self_energies` "refit", lower rates.
     epochs
         Sweeps over the data at most.
+    more_epochs
+        Further legs of so many epochs after the training's end, each with a decay of its own from a peak of
+        `learning_rate` times the leg's length over that of the first (at most 1). `continue_training` adds
+        them.
     batch_size
         Frames in a step.
     learning_rate, final_learning_rate
@@ -175,6 +265,16 @@ class TrainingSettings(_Strict):
     average
         Decay per step of the exponential average of the weights, which is what is validated and kept; 0 for
         none.
+    freeze
+        Parameters of the earlier model that stay as they are, bit for bit (in `precision`): patterns over
+        names such as "Si.layers.0.weight", where a part will do: "layers.0" (the first of every element;
+        "layers.-1" is the last), "Si", "*.bias". "alternate" is the first layer and every second one after
+        it, except the last.
+    self_energies
+        Of an earlier model: "keep", or "refit" its atomic energies by least squares to the difference of the
+        new labels from its predictions, for data of another reference. The scale is kept.
+    outliers
+        Frames to cut before training; they are listed in ``outliers.extxyz``.
     energy_weight, forces_weight, stress_weight
         Weights of the mean squared errors.
     energy_normalization
@@ -188,6 +288,7 @@ class TrainingSettings(_Strict):
         "cv" (strided cross-validation) or "bagging".
     folds, validation_folds, held_out_folds
         Folds of the set, those a member is chosen by, and those held out from all members for calibration.
+        A frame's fold depends on its place in the set: frames appended later leave the others' as they are.
     validation_interval
         Epochs between validations.
     patience
@@ -201,7 +302,9 @@ class TrainingSettings(_Strict):
         neighbours have their own threads.
     """
 
+    recipe: Literal["fine-tuning", "transfer"] | None = None
     epochs: PositiveInt = 100
+    more_epochs: tuple[PositiveInt, ...] = ()
     batch_size: PositiveInt = 8
     learning_rate: PositiveFloat = 1e-2
     final_learning_rate: PositiveFloat = 3e-5
@@ -213,6 +316,9 @@ class TrainingSettings(_Strict):
     weight_decay: NonNegativeFloat = 0.0
     gradient_clip: PositiveFloat | None = 10.0
     average: float = Field(default=0.99, ge=0, lt=1)
+    freeze: tuple[str, ...] = ()
+    self_energies: Literal["keep", "refit"] = "keep"
+    outliers: OutlierSettings | None = None
     energy_weight: NonNegativeFloat = 10.0
     forces_weight: NonNegativeFloat = 1.0
     stress_weight: NonNegativeFloat = 0.1
@@ -228,6 +334,17 @@ class TrainingSettings(_Strict):
     max_minutes: PositiveFloat | None = None
     checkpoint_seconds: NonNegativeFloat = 30.0
     torch_threads: PositiveInt = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        freeze = values.get("freeze")
+        if isinstance(freeze, str):  # one name in a YAML file
+            values = {**values, "freeze": (freeze,)}
+        recipe = values.get("recipe")
+        return {**RECIPES[recipe], **values} if recipe in RECIPES else values
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -1,5 +1,6 @@
 """Inputs of zero mean and unit variance for the optimiser, folded into the first layer at the end."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Self
 
@@ -27,8 +28,10 @@ class Standardisation:
     slopes: torch.Tensor
 
     @classmethod
-    def of(cls, aev: torch.Tensor, species: torch.Tensor, n_elements: int) -> Self:
-        """From the AEVs (N, L) of a set; the identity for an element that it lacks.
+    def of(
+        cls, aev: torch.Tensor, species: torch.Tensor, n_elements: int, *, untouched: Collection[int] = ()
+    ) -> Self:
+        """From the AEVs (N, L) of a set; the identity for an element that it lacks or that is `untouched`.
 
         The spread of a feature is taken to be at least 2 % of the largest spread of any.
         """
@@ -36,7 +39,7 @@ class Standardisation:
         slopes = torch.ones_like(mean)
         for element in range(n_elements):
             own = aev[species == element].double()
-            if len(own):
+            if len(own) and element not in untouched:
                 mean[element] = own.mean(dim=0)
                 spread = own.std(dim=0, correction=0)
                 least = _LEAST_SPREAD * float(spread.max())

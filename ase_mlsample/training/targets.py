@@ -55,10 +55,17 @@ class Targets:
         return self.virials[:, 0, 0].isfinite()
 
     @property
-    def force_rms(self) -> float:
-        """Root mean square of the labelled force components, eV/Å; NaN without any."""
-        forces = self.forces[self.has_forces]
-        return float(forces.square().mean().sqrt()) if len(forces) else float("nan")
+    def unit(self) -> float:
+        """The data's own scale: their root mean square force component, eV/Å.
+
+        Without forces it is the standard deviation of the energies per atom (eV), and 1 where that is 0.
+        Frames count by their weights.
+        """
+        of_atoms = torch.repeat_interleave(self.weights, self.n_atoms.long())[self.has_forces]
+        force = _mean(self.forces[self.has_forces].square().mean(dim=1), of_atoms) ** 0.5
+        per_atom = self.energies / self.n_atoms
+        spread = _mean((per_atom - _mean(per_atom, self.weights)).square(), self.weights) ** 0.5
+        return next((value for value in (force, spread) if value > 0), 1.0)
 
     def less(self, energies: NDArray[np.float64]) -> "Targets":
         """The same with `energies` (S,) taken off the energies."""
@@ -70,6 +77,11 @@ class Targets:
             self.volumes,
             self.weights,
         )
+
+
+def _mean(values: torch.Tensor, weights: torch.Tensor) -> float:
+    """Weighted mean, 0 without any weight."""
+    return float((weights * values).sum() / weights.sum()) if bool((weights > 0).any()) else 0.0
 
 
 def reduced_labels(dataset: Dataset, geometry: Geometry, repulsion: Repulsion | None) -> Targets:
@@ -116,9 +128,13 @@ def _or_nan(values: NDArray[np.float64] | None, shape: tuple[int, ...]) -> NDArr
 
 
 def self_energies(
-    energies: NDArray[np.float64], composition: NDArray[np.float64], symbols: Sequence[str]
+    energies: NDArray[np.float64],
+    composition: NDArray[np.float64],
+    symbols: Sequence[str],
+    *,
+    weights: NDArray[np.float64],
 ) -> dict[str, float]:
-    """Least-squares atomic energies from total energies, per-atom errors counting alike in every frame.
+    """Least-squares atomic energies from total energies, errors per atom counting by the frames' weights.
 
     With one element this is the mean energy per atom. Where compositions do not determine the energies the
     solution nearest to the mean energy per atom is taken; an element without atoms gets that mean.
@@ -131,9 +147,14 @@ def self_energies(
         (S, len(symbols)) atoms of each element.
     symbols
         The elements.
+    weights
+        (S,) of the frames, not all 0.
     """
     sizes = composition.sum(axis=1)
     per_atom = energies / sizes
-    mean = per_atom.mean()
-    solution = np.linalg.lstsq(composition / sizes[:, None], per_atom - mean, rcond=1e-10)[0]
+    mean = np.average(per_atom, weights=weights)
+    root = np.sqrt(weights)
+    solution = np.linalg.lstsq((root / sizes)[:, None] * composition, root * (per_atom - mean), rcond=1e-10)[
+        0
+    ]
     return {symbol: float(mean + value) for symbol, value in zip(symbols, solution, strict=True)}

@@ -39,3 +39,14 @@ def test_too_few_frames_or_folds() -> None:
         strided_split(12, members=4)
     with pytest.raises(ValueError, match="leave none to train on"):
         strided_split(12, members=4, n_folds=3)
+    with pytest.raises(ValueError, match="3 folds with 3 held out leave none to train on"):
+        bagged_split(12, members=4, rng=np.random.default_rng(0), n_folds=3, held_out_folds=3)
+
+
+def test_a_selection_keeps_the_parts_of_its_frames() -> None:
+    split = strided_split(64, members=4)
+    kept = np.array([5, 9, 33])
+    part = split.select(kept)
+    assert part.train.tolist() == split.train[:, kept].tolist()
+    assert part.validation.tolist() == split.validation[:, kept].tolist()
+    assert part.held_out.tolist() == split.held_out[kept].tolist()

@@ -37,10 +37,12 @@ def off_by(
 
 
 def test_loss_is_the_weighted_normalised_mean_square(silicon: Frames) -> None:
-    features, targets = parts(silicon(6, seed=0))
+    frames = silicon(6, seed=0)
+    features, targets = parts(frames)
     settings = TrainingSettings(energy_weight=2.0, forces_weight=3.0, stress_weight=5.0)
     loss = Loss(settings, targets, torch.ones(2, 6))
-    f = targets.force_rms
+    f = targets.unit
+    assert f == pytest.approx(np.sqrt(np.mean(np.concatenate([a.arrays["REF_forces"] for a in frames]) ** 2)))
     expected = (2.0 * 0.1**2 + 3.0 * 0.2**2 + 5.0 * 0.3**2) / f**2
     whole = loss(*off_by(targets, features, np.arange(6), 0.1, 0.2, 0.3))
     assert whole.tolist() == pytest.approx([expected, 4 * expected], rel=1e-12)
@@ -54,7 +56,9 @@ def test_masked_frames_and_missing_labels_do_not_count(silicon: Frames) -> None:
     frames[1].info["config_weight"] = 0.0
     features, targets = parts(frames)
     only_energy = Loss(TrainingSettings(), targets, torch.tensor([[1.0, 1, 0, 0], [0, 0, 1, 3]]))
-    unit = targets.force_rms
+    unit = targets.unit
+    counted = [frames[k].arrays["REF_forces"] for k in (2, 3)]  # without label, without weight: not these
+    assert unit == pytest.approx(np.sqrt(np.mean(np.concatenate(counted) ** 2)))
     batch, output = off_by(targets, features, np.arange(4), 0.1, 0.2, 0.0)
     losses = only_energy(batch, output)  # type: ignore[arg-type]
     weight = TrainingSettings().energy_weight

@@ -301,3 +301,21 @@ def test_progress_is_a_plain_line_off_a_terminal(
     assert err.endswith("meV/Å\n")
     train(silicon_set, small_model, short, tmp_path / "quiet")
     assert capsys.readouterr() == ("", "")
+
+
+def test_the_average_of_the_weights_is_exponential_and_forgets_its_start(
+    silicon_set: Dataset, small_model: ModelSettings, short: TrainingSettings, tmp_path: Path
+) -> None:
+    def state(epochs: int, average: float) -> dict[str, Any]:
+        change = {"epochs": epochs, "average": average, "batch_size": 32, "warmup_steps": 0}
+        settings = short.model_copy(update={**change, "schedule": "constant"})
+        folder = tmp_path / f"{epochs}-{average}"
+        train(silicon_set, small_model, settings, folder)
+        return torch.load(folder / "checkpoint.pt", weights_only=True)["state"]
+
+    one, two = state(1, 0.15), state(2, 0.15)  # one step an epoch
+    keep = 0.15  # less than 2/11, the memory of the second step
+    for before, after, weights in zip(one["averaged"], two["averaged"], two["weights"], strict=True):
+        torch.testing.assert_close(after, keep * before + (1 - keep) * weights)
+    without = state(2, 0.0)
+    assert all(torch.equal(a, w) for a, w in zip(without["averaged"], without["weights"], strict=True))
