@@ -8,13 +8,12 @@ import numpy as np
 from ase import Atoms
 
 from ase_mlsample.samplers.base import AtomsSampler, Window, checked_sizes
-from ase_mlsample.samplers.packing import MinDistanceSpec, closest_pair, minimum_distances, separate
-from ase_mlsample.samplers.prototypes import estimated_volume, prototype
+from ase_mlsample.samplers.packing import MinDistanceSpec, closest_pair, minimum_distances
+from ase_mlsample.samplers.parting import parted
+from ase_mlsample.samplers.prototypes import Prototype, element_orders, estimated_volume, prototype
 from ase_mlsample.samplers.transforms import Rattle, Scale, Strain, near_cubic_repeats
 
 __all__ = ["PerturbedCrystal"]
-
-_OWN_SHARE = 0.85  # a crystal's own bonds, however short, may come this much closer
 
 
 class PerturbedCrystal(AtomsSampler):
@@ -27,10 +26,13 @@ class PerturbedCrystal(AtomsSampler):
     Parameters
     ----------
     crystals : str, Atoms, sequence of these, or mapping of names to Atoms
-        Prototypes by name (diamond, beta-tin, fcc, bcc, hcp, sc, simple-hexagonal, and synonyms), or crystals
-        of your own. The name becomes ``config_type``.
-    symbol : str or None
-        The element of the named prototypes.
+        Prototypes by name (:data:`ase_mlsample.samplers.prototypes.PROTOTYPES`, such as diamond, fcc, A15,
+        rocksalt or L1_2, and synonyms), or crystals of your own. The name becomes ``config_type``.
+    symbol : str, sequence of str or None
+        The element of the named prototypes; or elements such as "AlNi" or ("Al", "Ni"): then a prototype of
+        an element is made of each of them, one of a compound in each order (L1_2 as Al3Ni and Ni3Al), and
+        ``config_type`` names the formula too, as in "L1_2-Al3Ni"; or a formula with numbers, such as "Ni3Al",
+        which only compounds of this composition suit.
     strain : float
         Largest absolute component of the random symmetric strain.
     rattle : float or (float, float)
@@ -62,7 +64,7 @@ class PerturbedCrystal(AtomsSampler):
         self,
         crystals: str | Atoms | Sequence[str | Atoms] | Mapping[str, Atoms],
         *,
-        symbol: str | None = None,
+        symbol: str | Sequence[str] | None = None,
         strain: float = 0.05,
         rattle: Window = (0.0, 0.25),
         volume: Window = (0.8, 1.2),
@@ -107,7 +109,7 @@ class PerturbedCrystal(AtomsSampler):
             cells = self.supercells[name]
             shaped = self.strain(self.scale(cells[int(rng.integers(len(cells)))], rng), rng)
             rattled = self.rattle(shaped, rng)
-            atoms = self._parted(shaped, rattled)
+            atoms = parted(rattled, shaped, self.min_distance)
             if atoms is not None:
                 atoms.wrap()
                 kept = ("volume_scale", "strain_max", "rattle_A")
@@ -119,20 +121,13 @@ class PerturbedCrystal(AtomsSampler):
             "lower min_distance, rattle or strain, or raise the volume window"
         )
 
-    def _parted(self, shaped: Atoms, rattled: Atoms) -> Atoms | None:
-        if self.min_distance is not None:
-            return separate(rattled, self.min_distance)
-        # the ratio is below one only where the crystal itself has bonds shorter than the covalent default
-        own, _, _ = closest_pair(shaped, fraction=0.9 / _OWN_SHARE)
-        return separate(rattled, fraction=0.9 * min(1.0, own))
-
     def __repr__(self) -> str:
         return f"PerturbedCrystal({', '.join(sorted(self.supercells))})"
 
 
 def _bases(
     crystals: str | Atoms | Sequence[str | Atoms] | Mapping[str, Atoms],
-    symbol: str | None,
+    symbol: str | Sequence[str] | None,
     volume_per_atom: float | Mapping[str, float] | None,
 ) -> dict[str, list[Atoms]]:
     """Return the cells of every crystal that supercells are made of: primitive, and conventional if known."""
@@ -147,16 +142,31 @@ def _bases(
         if isinstance(crystal, str):
             if symbol is None:
                 raise ValueError(f"symbol is missing: {crystal!r} needs an element, for example symbol='Si'")
-            kind = prototype(crystal)
-            volume = volumes.get(kind.name, estimated_volume(kind, symbol))
-            name, cells = kind.name, [kind.build(symbol, volume, conventional=big) for big in (False, True)]
+            found = _named(prototype(crystal), symbol, volumes)
         else:
-            name = str(_checked_crystal(crystal).info.get("config_type", crystal.get_chemical_formula()))
-            cells = [crystal]
-        if name in bases:
-            raise ValueError(f"two crystals are called {name!r}; pass a mapping of names to Atoms")
-        bases[name] = cells
+            name = _checked_crystal(crystal).info.get("config_type", crystal.get_chemical_formula())
+            found = {str(name): [crystal]}
+        for name, cells in found.items():
+            if name in bases:
+                raise ValueError(f"two crystals are called {name!r}; pass a mapping of names to Atoms")
+            bases[name] = cells
     return bases
+
+
+def _named(
+    kind: Prototype, symbol: str | Sequence[str], volumes: Mapping[str, float]
+) -> dict[str, list[Atoms]]:
+    """Return the cells of a structure type by name, for every order of the elements."""
+    orders = element_orders(kind, symbol)
+    several = len({element for order in orders for element in order}) > 1
+    found = {}
+    for order in orders:
+        volume = volumes[kind.name] if kind.name in volumes else estimated_volume(kind, order)
+        cells = [kind.build(order, volume, conventional=big) for big in (False, True)]
+        parts = zip(order, kind.composition.values(), strict=True)
+        formula = "".join(f"{element}{n if n > 1 else ''}" for element, n in parts)
+        found[f"{kind.name}-{formula}" if several else kind.name] = cells
+    return found
 
 
 def _volumes(

@@ -23,7 +23,7 @@ from ase_mlsample.samplers.packing import (
     separate,
 )
 
-__all__ = ["RandomDisorder"]
+__all__ = ["RandomDisorder", "formula_shares"]
 
 FloatArray = NDArray[np.float64]
 
@@ -79,7 +79,7 @@ class RandomDisorder(AtomsSampler):
         min_height: float | None = None,
         max_attempts: int = 50,
     ) -> None:
-        self.symbols, shares = _shares(composition)
+        self.symbols, shares = formula_shares(composition)
         self.counts = _possible_counts(composition, shares, checked_sizes(n_atoms))
         self.table = minimum_distances(self.symbols, min_distance)
         self.masses = np.array([atomic_masses[atomic_numbers[symbol]] for symbol in self.symbols])
@@ -175,7 +175,7 @@ class RandomDisorder(AtomsSampler):
         return f"RandomDisorder({'-'.join(self.symbols)}, n_atoms=({low}, {high}), density={self.density})"
 
 
-def _shares(composition: str | Mapping[str, float]) -> tuple[list[str], FloatArray]:
+def formula_shares(composition: str | Mapping[str, float]) -> tuple[list[str], FloatArray]:
     """Return the species in alphabetical order, and their shares."""
     shares = Formula(composition).count() if isinstance(composition, str) else dict(composition)
     if not shares:

@@ -19,6 +19,7 @@ __all__ = [
     "closest_pair",
     "minimum_distances",
     "packing_fraction",
+    "push_apart",
     "separate",
 ]
 
@@ -208,9 +209,31 @@ def separate(
     """
     symbols, species = _species(atoms)
     table = minimum_distances(symbols, spec, fraction=fraction)
+    return push_apart(atoms, species, table, max_steps=max_steps)
+
+
+def push_apart(atoms: Atoms, kinds: IntArray, table: FloatArray, *, max_steps: int = 300) -> Atoms | None:
+    """Push overlapping atoms apart as :func:`separate` does, with a minimum distance for every two kinds.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        Any cell and periodicity; not changed.
+    kinds : ndarray (N,), int
+        Row of the table of every atom, by whatever it is distinguished.
+    table : ndarray (K, K), float64
+        Minimum distances in Å, symmetric.
+    max_steps : int
+        Bound of the effort.
+
+    Returns
+    -------
+    Atoms or None
+        As :func:`separate`.
+    """
     cell, pbc = np.asarray(atoms.cell.array), np.asarray(atoms.pbc)
     pairs = _Pairs(_SLACK * float(table.max()), 0.4, cell, pbc)
-    state = _Repulsion(pairs, species, table)
+    state = _Repulsion(pairs, kinds, table)
     relaxed = atoms.copy()
     state.evaluate(atoms.positions.ravel())
     if not state.apart:

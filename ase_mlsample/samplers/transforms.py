@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from ase_mlsample.samplers.base import AtomsTransform, Window, checked_sizes, checked_window
 
-__all__ = ["Rattle", "Scale", "Strain", "Supercell", "near_cubic_repeats"]
+__all__ = ["Rattle", "Scale", "Strain", "Supercell", "near_cubic_repeats", "noted"]
 
 FloatArray = NDArray[np.float64]
 
 
-def _noted(atoms: Atoms, name: str, key: str, value: float) -> Atoms:
-    """Write the provenance of a transform: the chain of names, and its number."""
+def noted(atoms: Atoms, name: str, **values: float | str) -> Atoms:
+    """Write the provenance of a transform into ``info``: the chain of names, and its numbers."""
     chain = atoms.info.get("transforms", "")
     atoms.info["transforms"] = f"{chain}|{name}" if chain else name
-    atoms.info[key] = value
+    atoms.info.update(values)
     return atoms
 
 
@@ -41,7 +41,7 @@ class Rattle(AtomsTransform):
         deviation = float(rng.uniform(*self.amplitude))
         rattled = atoms.copy()
         rattled.positions += deviation * rng.standard_normal((len(atoms), 3))
-        return _noted(rattled, "Rattle", "rattle_A", deviation)
+        return noted(rattled, "Rattle", rattle_A=deviation)
 
     def __repr__(self) -> str:
         return f"Rattle({self.amplitude})"
@@ -68,7 +68,7 @@ class Strain(AtomsTransform):
         strained = atoms.copy()
         strained.set_cell(atoms.cell.array @ (np.eye(3) + strain))
         strained.positions = atoms.positions @ (np.eye(3) + strain)
-        return _noted(strained, "Strain", "strain_max", float(np.abs(strain).max()))
+        return noted(strained, "Strain", strain_max=float(np.abs(strain).max()))
 
     def __repr__(self) -> str:
         return f"Strain({self.maximum})"
@@ -94,7 +94,7 @@ class Scale(AtomsTransform):
         scaled = atoms.copy()
         scaled.set_cell(atoms.cell.array * factor ** (1 / 3))
         scaled.positions = atoms.positions * factor ** (1 / 3)
-        return _noted(scaled, "Scale", "volume_scale", factor)
+        return noted(scaled, "Scale", volume_scale=factor)
 
     def __repr__(self) -> str:
         return f"Scale({self.volume})"
@@ -122,7 +122,7 @@ class Supercell(AtomsTransform):
         """
         choices = near_cubic_repeats(atoms, n_atoms=self.n_atoms)
         repeats = choices[int(rng.integers(len(choices)))]
-        return _noted(atoms.repeat(repeats), "Supercell", "n_cells", math.prod(repeats))
+        return noted(atoms.repeat(repeats), "Supercell", n_cells=math.prod(repeats))
 
     def __repr__(self) -> str:
         return f"Supercell({self.n_atoms})"

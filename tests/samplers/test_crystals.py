@@ -23,11 +23,29 @@ def test_contract():
 
 @pytest.mark.parametrize("name", sorted(PROTOTYPES))
 def test_unperturbed_supercells_keep_the_space_group(name):
-    sampler = PerturbedCrystal(name, symbol="Si", strain=0, rattle=0, volume=(0.9, 1.1), n_atoms=(1, 40))
-    for atoms in sampler.sample(8, np.random.default_rng(1)):
+    kind = PROTOTYPES[name]
+    symbol = "Si" if len(kind.composition) == 1 else kind.formula.replace("A", "Al").replace("B", "Si")
+    sampler = PerturbedCrystal(name, symbol=symbol, strain=0, rattle=0, volume=(0.9, 1.1), n_atoms=(1, 46))
+    for atoms in sampler.sample(8 if len(kind.basis) < 9 else 1, np.random.default_rng(1)):
         cell = atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers
         assert spglib.get_symmetry_dataset(cell, symprec=1e-4).number == PROTOTYPES[name].spacegroup
-        assert atoms.info["config_type"] == name
+        parts = atoms.info["config_type"].split("-Al")
+        assert parts[0] == name
+        assert len(parts) == len(kind.composition)
+
+
+def test_alloys_in_one_call():
+    sampler = PerturbedCrystal(["fcc", "L1_2", "cscl"], symbol="AlNi", n_atoms=(4, 16), strain=0.02)
+    formulas = {}
+    for atoms in sampler.sample(60, np.random.default_rng(0)):
+        formulas[atoms.info["config_type"]] = atoms.symbols.formula.reduce()[0].format("metal")
+    assert set(formulas) == {"fcc-Al", "fcc-Ni", "L1_2-Al3Ni", "L1_2-Ni3Al", "cscl-AlNi"}
+    assert formulas["fcc-Ni"] == "Ni"
+    assert formulas["L1_2-Al3Ni"].replace("NiAl3", "Al3Ni") == "Al3Ni"
+    (only,) = PerturbedCrystal("L1_2", symbol="AlNi3", n_atoms=4).sample(1, np.random.default_rng(0))
+    assert only.symbols.formula.count() == {"Al": 1, "Ni": 3}
+    with pytest.raises(ValueError, match="does not suit"):
+        PerturbedCrystal("fcc", symbol="AlNi3")
 
 
 def test_windows_hold_and_are_filled():
