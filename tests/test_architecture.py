@@ -25,8 +25,10 @@ MAY_IMPORT = {
     "active": METHODS,
     "validation": METHODS,
     "report": METHODS | {"active"},
+    "gui": METHODS | {"active"},
+    "ase_plugins": set(),
     "testing": METHODS,
-    "cli": METHODS | {"active", "validation", "report", ""},
+    "cli": METHODS | {"active", "validation", "report", "gui", ""},
 }
 HEAVY = {"torch", "torchani", "phonopy", "vesin", "matplotlib"}
 # where a module may need torch as a whole; all others, and the packages' doors, import it in functions

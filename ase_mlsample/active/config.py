@@ -8,13 +8,16 @@ from typing import Annotated, Any, Literal
 
 from ase.data import atomic_numbers
 from pydantic import (
+    AliasChoices,
     BaseModel,
     ConfigDict,
     Discriminator,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    Tag,
     field_validator,
     model_validator,
 )
@@ -27,17 +30,26 @@ __all__ = [
     "CommitteeSettings",
     "ExecutorSettings",
     "ExploreSettings",
+    "ExplorerSettings",
     "InitialSettings",
     "ReferenceSettings",
     "RunConfig",
     "SamplerSettings",
     "SelectionSettings",
+    "StartSettings",
     "StopSettings",
     "TransformSettings",
+    "UncertaintyBiasSettings",
+    "frozen_part",
 ]
 
 # these may differ between a run and its continuation: they do not change what was recorded
-_FREE = {"name", "directory", "executors", "stop", "testset"}
+_FREE = {"name", "directory", "executors", "stop", "testset", "live"}
+
+
+def frozen_part(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a continuation must share with the run that it continues, of plain values."""
+    return {key: value for key, value in values.items() if key not in _FREE}
 
 
 class _Section(BaseModel):
@@ -74,37 +86,58 @@ class ReferenceSettings(_Section):
         return Reference(self.factory, kwargs=self.kwargs, version=self.version, max_force=self.max_force)
 
 
-class TransformSettings(BaseModel):
-    """A transform by name; every other key is one of its arguments."""
+class _Named(BaseModel):
+    """An object by name; keys without a meaning of their own are its arguments."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    transform: str
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments of the transform."""
+        """Keyword arguments of the object."""
         return dict(self.model_extra or {})
 
 
-class SamplerSettings(BaseModel):
+class TransformSettings(_Named):
+    """A transform or a filter by name (key ``transform`` or ``filter``); other keys are its arguments."""
+
+    transform: str = Field(validation_alias=AliasChoices("transform", "filter"))
+
+
+class SamplerSettings(_Named):
     """A sampler by name; keys that are not listed here are its arguments.
+
+    An argument may be a sampler, a transform or a filter itself: a mapping with the key ``sampler``,
+    ``transform`` or ``filter`` in the same form.
 
     Attributes
     ----------
     sampler : class of ``ase_mlsample.samplers``, or ``"module:factory"``.
     weight : share of this sampler among the starts of trajectories.
-    transforms : applied to each structure, in this order.
+    transforms : transforms and filters that each structure goes through, in this order.
+    filters : after them; a structure that one refuses is drawn again.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True)
     sampler: str
     weight: PositiveFloat = 1.0
     transforms: tuple[TransformSettings, ...] = ()
+    filters: tuple[TransformSettings, ...] = ()
 
     @property
-    def arguments(self) -> dict[str, Any]:
-        """Keyword arguments of the sampler."""
-        return dict(self.model_extra or {})
+    def stages(self) -> list[tuple[str, dict[str, Any]]]:
+        """Names and arguments of transforms and filters in their order."""
+        return [(item.transform, item.arguments) for item in (*self.transforms, *self.filters)]
+
+
+class StartSettings(SamplerSettings):
+    """A sampler of the first frames of trajectories.
+
+    Attributes
+    ----------
+    limits : keywords of `ase_mlsample.dynamics.Guards` that hold in place of those of ``explore.limits`` for
+        trajectories from here.
+    """
+
+    limits: dict[str, Any] = Field(default_factory=dict)
 
 
 class InitialSettings(SamplerSettings):
@@ -132,6 +165,41 @@ class CommitteeSettings(_Section):
     members: tuple[dict[str, Any], ...] = Field(min_length=2)
 
 
+class UncertaintyBiasSettings(_Section):
+    """Arguments of `ase_mlsample.calculators.UncertaintyBias`.
+
+    Attributes
+    ----------
+    height_eV : of the bias, for the whole structure.
+    width : eV per √atom.
+    calibrated : whether the width is compared with the calibrated spread of the energy.
+    """
+
+    height_eV: NonNegativeFloat
+    width: PositiveFloat
+    calibrated: bool = True
+
+
+class ExplorerSettings(_Named):
+    """An explorer by name; keys that are not listed here are its arguments.
+
+    Attributes
+    ----------
+    explorer : class of ``ase_mlsample.dynamics``, or ``"module:factory"``, which is given ``gate`` and
+        ``keep_every=1`` besides its arguments, and ``guards`` where there are limits.
+    weight : share of this explorer among the trajectories.
+    uncertainty_bias : the model's energy is lowered where its members disagree.
+    """
+
+    explorer: str = "RampedMD"
+    weight: PositiveFloat = 1.0
+    uncertainty_bias: UncertaintyBiasSettings | None = None
+
+
+def _one_or_several(value: Any) -> str:
+    return "several" if isinstance(value, list | tuple) else "one"
+
+
 class ExploreSettings(_Section):
     """Trajectories that look for what the ensemble does not know.
 
@@ -139,24 +207,39 @@ class ExploreSettings(_Section):
     ----------
     n : trajectories a generation.
     start : samplers of their first frames.
-    dynamics : arguments of `ase_mlsample.dynamics.RampedMD`; its gate is set from the trust window.
+    dynamics : one explorer or several, of which each trajectory draws one; their gate is set from the trust
+        window.
+    limits : keywords of `ase_mlsample.dynamics.Guards`, shared by all explorers.
     timeout_s : limit of one trajectory in seconds.
     """
 
     n: PositiveInt = 40
-    start: tuple[SamplerSettings, ...] = Field(min_length=1)
-    dynamics: dict[str, Any] = Field(default_factory=dict)
+    start: tuple[StartSettings, ...] = Field(min_length=1)
+    dynamics: Annotated[
+        Annotated[ExplorerSettings, Tag("one")]
+        | Annotated[tuple[ExplorerSettings, ...], Field(min_length=1), Tag("several")],
+        Discriminator(_one_or_several),
+    ] = ExplorerSettings()
+    limits: dict[str, Any] = Field(default_factory=dict)
     timeout_s: PositiveFloat | None = None
+
+    @property
+    def explorers(self) -> tuple[ExplorerSettings, ...]:
+        """The explorers, one or several."""
+        return self.dynamics if isinstance(self.dynamics, tuple) else (self.dynamics,)
 
 
 class SelectionSettings(_Section):
     """The trust window and the batch.
 
-    The measure of a frame is its largest calibrated ``force_sigma``. Frames at or above ``hi`` are rejected
-    as unphysical, those at or above ``lo`` are candidates, the others count as learned.
+    The measure of a frame is the largest of its atoms' calibrated ``force_sigma`` σ, or of σ / (1 + |F| /
+    level), which forgives atoms with large forces F. Frames at or above ``hi`` are rejected as unphysical,
+    those at or above ``lo`` are candidates, the others count as learned.
 
     Attributes
     ----------
+    measure : "force" or "relative".
+    level : eV/Å, for the relative measure; over it this is the relative deviation of DP-GEN.
     batch : candidates labelled a generation.
     audit : frames labelled besides, at random among those that the trajectories passed through in certainty,
         at most one each: errors that all members share do not show in their disagreement.
@@ -168,6 +251,8 @@ class SelectionSettings(_Section):
     strategy : "novelty" (farthest point in AEV space) or "random" among the candidates.
     """
 
+    measure: Literal["force", "relative"] = "force"
+    level: PositiveFloat | None = None
     batch: PositiveInt = 40
     audit: NonNegativeInt = 20
     lo: Literal["auto"] | PositiveFloat = "auto"
@@ -181,6 +266,15 @@ class SelectionSettings(_Section):
     def _window(self) -> SelectionSettings:
         if self.lo != "auto" and self.hi != "auto" and self.lo >= self.hi:
             raise ValueError(f"lo = {self.lo} must be below hi = {self.hi} (both in eV/Å)")
+        if self.measure == "relative" and self.level is None:
+            raise ValueError(
+                "measure 'relative' needs a level in eV/Å, such as the usual force on an atom; give level"
+            )
+        if self.measure == "force" and self.level is not None:
+            raise ValueError(
+                f"level = {self.level} belongs to the relative measure; "
+                "give measure: relative, or leave level out"
+            )
         return self
 
 
@@ -234,6 +328,7 @@ class RunConfig(_Section):
         every generation is trained from nothing with ``training``.
     testset : extxyz file of held-out structures with ``REF_energy`` and ``REF_forces``, their class in
         ``config_type``.
+    live : whether trajectories show their newest frame in ``live/`` while they run.
     """
 
     name: str = "run"
@@ -250,6 +345,7 @@ class RunConfig(_Section):
     stop: StopSettings = StopSettings()
     executors: ExecutorSettings = ExecutorSettings()
     testset: Path | None = None
+    live: bool = True
 
     @field_validator("model", mode="before")
     @classmethod
@@ -279,4 +375,4 @@ class RunConfig(_Section):
 
     def frozen(self) -> dict[str, Any]:
         """The part that a continuation must share."""
-        return {key: value for key, value in self.to_dict().items() if key not in _FREE}
+        return frozen_part(self.to_dict())

@@ -14,8 +14,14 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from ase_mlsample.active.config import CommitteeSettings, RunConfig, SamplerSettings
-from ase_mlsample.active.factories import as_arguments, build, build_sampler
+from ase_mlsample.active.config import (
+    CommitteeSettings,
+    ExplorerSettings,
+    ExploreSettings,
+    RunConfig,
+    SamplerSettings,
+)
+from ase_mlsample.active.factories import as_arguments, build, build_explorer, build_sampler
 
 _INSTANT = (
     "ase_mlsample.",
@@ -25,6 +31,8 @@ _INSTANT = (
     "ase.calculators.morse",
     "ase.calculators.tersoff",
 )
+# what pydantic says of a choice between models, and no key
+_TAGS = ("ani", "committee", "one", "several")
 _EXPECTED = (ValueError, TypeError, KeyError, RuntimeError, OSError, NotImplementedError)
 
 __all__ = ["check_config", "differences", "dump_config", "explain", "parse_config", "read_config"]
@@ -105,8 +113,7 @@ def check_config(config: RunConfig) -> None:
     for name, settings in samplers:
         with _Section(name):
             _check_sampler(settings, config.elements)
-    with _Section("explore.dynamics"):
-        _check_dynamics(config.explore.dynamics)
+    _check_exploring(config.explore)
     if config.testset is not None:
         with _Section("testset"):
             _check_testset(config.testset)
@@ -170,23 +177,43 @@ def _check_elements(calculator: Any, elements: Sequence[str]) -> None:
 
 
 def _check_sampler(settings: SamplerSettings, elements: Sequence[str]) -> None:
-    transforms = [(item.transform, item.arguments) for item in settings.transforms]
-    sampler = build_sampler(settings.sampler, settings.arguments, transforms)
+    sampler = build_sampler(settings.sampler, settings.arguments, settings.stages)
     for atoms in sampler.sample(1, np.random.default_rng(0)):
         foreign = sorted(set(atoms.get_chemical_symbols()) - set(elements))
         if foreign:
             raise ValueError(f"makes structures with {', '.join(foreign)}, but elements are {list(elements)}")
 
 
-def _check_dynamics(arguments: Mapping[str, Any]) -> None:
+def _check_exploring(settings: ExploreSettings) -> None:
+    """Make every explorer, and the guards of every start."""
+    several = isinstance(settings.dynamics, tuple)
+    with _Section("explore.limits"):
+        _check_limits(settings.limits)
+    for number, start in enumerate(settings.start):
+        with _Section(f"explore.start.{number}.limits"):
+            _check_limits({**settings.limits, **start.limits})
+    limited = settings.limits or next((start.limits for start in settings.start if start.limits), {})
+    for number, explorer in enumerate(settings.explorers):
+        with _Section(f"explore.dynamics.{number}" if several else "explore.dynamics"):
+            _check_explorer(explorer, limited)
+
+
+def _check_limits(limits: Mapping[str, Any]) -> None:
+    build("ase_mlsample.dynamics:Guards", as_arguments(limits))
+
+
+def _check_explorer(settings: ExplorerSettings, limits: Mapping[str, Any]) -> None:
     from ase_mlsample.dynamics import UncertaintyGate
 
-    if "gate" in arguments:
-        raise ValueError("leave out the gate: it follows from selection.lo and selection.hi")
-    if "keep_every" in arguments:
-        raise ValueError("leave out keep_every: selection.batch and selection.audit say what is kept")
-    gate = UncertaintyGate(1.0)
-    build("ase_mlsample.dynamics:RampedMD", {"gate": gate, **as_arguments(arguments)})
+    ours = {
+        "gate": "it follows from selection.lo and selection.hi",
+        "keep_every": "selection.batch and selection.audit say what is kept",
+        "guards": "explore.limits holds for all explorers",
+    }
+    for key, reason in ours.items():
+        if key in settings.arguments:
+            raise ValueError(f"leave out {key}: {reason}")
+    build_explorer(settings.explorer, settings.arguments, gate=UncertaintyGate(1.0), limits=limits)
 
 
 def _check_testset(path: Path) -> None:
@@ -239,7 +266,7 @@ def _item(place: list[Any], key: str, override: str) -> int:
 
 def explain(problem: Any, model: type[BaseModel]) -> str:
     """One line for one of pydantic's errors about a model; an unknown key comes with the nearest one."""
-    location = [part for part in problem["loc"] if part not in ("ani", "committee")]
+    location = [part for part in problem["loc"] if part not in _TAGS]
     path = ".".join(str(part) for part in location)
     if problem["type"] == "extra_forbidden":
         known = _known_keys(location[:-1], model)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from ase import Atoms
 
-from ase_mlsample.active.config import SamplerSettings
-from ase_mlsample.active.factories import as_arguments, build_sampler
+from ase_mlsample.active.config import ExplorerSettings, SamplerSettings, UncertaintyBiasSettings
+from ase_mlsample.active.factories import build_explorer, build_sampler
 from ase_mlsample.active.models import load_model
 from ase_mlsample.calculators.base import MLCalculator
 
-__all__ = ["explore", "pack", "propose", "stream", "unpack"]
+if TYPE_CHECKING:
+    from ase_mlsample.dynamics import Explorer, RunSummary, UncertaintyGate
 
-_CERTAIN = ("running", "finished")  # RampedMD's marks of a frame that its gate let pass
+__all__ = ["MEASURES", "explore", "pack", "propose", "stream", "trust_gate", "unpack"]
+
+# where frames keep what the trust window judges, in eV/Å
+MEASURES = {"force": "force_sigma_max", "relative": "force_sigma_relative"}
+
+_CERTAIN = ("running", "finished")  # an explorer's marks of a frame that its gate let pass
 
 
 def stream(*seed: int) -> np.random.Generator:
@@ -47,18 +55,36 @@ def unpack(packed: Mapping[str, Any]) -> Atoms:
 
 def propose(*, sampler: SamplerSettings, n: int, seed: Sequence[int]) -> dict[str, Any]:
     """Draw n structures from a sampler."""
-    frames = build_sampler(*_recipe(sampler)).sample(n, stream(*seed))
+    frames = _sampler(sampler).sample(n, stream(*seed))
     return {"frames": [pack(atoms) for atoms in frames]}
+
+
+def trust_gate(lo: float, hi: float, level: float | None = None) -> UncertaintyGate:
+    """The gate of a trust window.
+
+    Parameters
+    ----------
+    lo, hi : eV/Å.
+    level : eV/Å; of the relative measure, or None for σ itself.
+    """
+    from ase_mlsample.dynamics import UncertaintyGate
+
+    if level is None:
+        return UncertaintyGate(lo, upper=hi)
+    return UncertaintyGate(lo / level, upper=hi / level, relative=level)
 
 
 def explore(
     *,
     model: str,
     start: SamplerSettings,
-    dynamics: Mapping[str, Any],
+    dynamics: ExplorerSettings,
     lo: float,
     hi: float,
     seed: Sequence[int],
+    level: float | None = None,
+    limits: Mapping[str, Any] | None = None,
+    live: tuple[str, str] | None = None,
 ) -> dict[str, Any]:
     """Run one trajectory until its end or until the gate stops it.
 
@@ -66,43 +92,106 @@ def explore(
     ----------
     model : folder of the model that drives it.
     start : sampler of the first frame.
-    dynamics : arguments of ``RampedMD``.
+    dynamics : the explorer.
     lo, hi : trust window in eV/Å: the gate's threshold and its upper limit.
     seed : names the random stream.
+    level : eV/Å, of the relative measure.
+    limits : keywords of ``Guards``.
+    live : folder and name of the file that shows the newest frame; it changes nothing else.
 
     Returns
     -------
     dict
         ``frames``: the one that stopped it, if any, and one at random of those that it passed through, with
-        ``force_sigma`` and ``energy_sigma`` (N,) and, in ``info``, ``force_sigma_max`` (eV/Å) and
-        ``energy_std`` (eV); ``run``: what became of the trajectory.
+        ``force_sigma`` and ``energy_sigma`` (N,) and, in ``info``, ``force_sigma_max`` (eV/Å),
+        ``energy_std`` (eV) and, with a level, ``force_sigma_relative`` (eV/Å); ``run``: what became of the
+        trajectory.
     """
-    from ase_mlsample.dynamics import RampedMD, UncertaintyGate
-
     calculator, rng = load_model(model), stream(*seed)
-    atoms = next(iter(build_sampler(*_recipe(start)).sample(1, rng)))
-    explorer = RampedMD(gate=UncertaintyGate(lo, upper=hi), keep_every=1, **as_arguments(dynamics))
-    frames, summary = explorer.run(calculator, atoms, rng)
-    kept = [frame for frame in frames if frame.info["stop_reason"] not in _CERTAIN]
-    passed = [frame for frame in frames if frame.info["stop_reason"] in _CERTAIN]
+    atoms = next(iter(_sampler(start).sample(1, rng)))
+    explorer = build_explorer(
+        dynamics.explorer, dynamics.arguments, gate=trust_gate(lo, hi, level), limits=limits
+    )
+    surface = _surface(calculator, dynamics.uncertainty_bias)
+    frames, run = _followed(explorer, surface, atoms, rng=rng, live=live)
+    kept = [frame for frame in frames if frame.info.get("stop_reason", "running") not in _CERTAIN]
+    passed = [frame for frame in frames if frame.info.get("stop_reason", "running") in _CERTAIN]
     if passed:
         kept.append(passed[int(stream(*seed, 2).integers(len(passed)))])
-    return {"frames": [_measured(calculator, frame) for frame in kept], "run": asdict(summary)}
+    for frame in kept:
+        frame.info |= _provenance(dynamics)
+    return {"frames": [_measured(calculator, frame, level) for frame in kept], "run": run}
 
 
-def _recipe(settings: SamplerSettings) -> tuple[str, dict[str, Any], list[tuple[str, dict[str, Any]]]]:
-    transforms = [(item.transform, item.arguments) for item in settings.transforms]
-    return settings.sampler, settings.arguments, transforms
+def _sampler(settings: SamplerSettings) -> Any:
+    return build_sampler(settings.sampler, settings.arguments, settings.stages)
 
 
-def _measured(calculator: MLCalculator, frame: Atoms) -> dict[str, Any]:
+def _surface(calculator: MLCalculator, bias: UncertaintyBiasSettings | None) -> MLCalculator:
+    """The model itself, or the model with a bias."""
+    if bias is None:
+        return calculator
+    from ase_mlsample.calculators.uncertainty_bias import UncertaintyBias
+
+    return UncertaintyBias(calculator, **bias.model_dump())
+
+
+def _provenance(dynamics: ExplorerSettings) -> dict[str, Any]:
+    bias = dynamics.uncertainty_bias
+    return {} if bias is None else {"bias_height_eV": bias.height_eV, "bias_width": bias.width}
+
+
+def _followed(
+    explorer: Explorer,
+    calculator: MLCalculator,
+    atoms: Atoms,
+    *,
+    rng: np.random.Generator,
+    live: tuple[str, str] | None,
+) -> tuple[list[Atoms], dict[str, Any]]:
+    """All frames of a trajectory, shown as they come, and what became of it."""
+    frames: list[Atoms] = []
+    with ExitStack() as stack:
+        shown = None
+        if live is not None:
+            from ase_mlsample.active.live import LiveFrames
+
+            shown = stack.enter_context(LiveFrames(Path(live[0]), live[1]))
+        generator = cast(
+            "Generator[Atoms, None, RunSummary | None]", explorer.explore(calculator, atoms, rng)
+        )
+        while True:
+            try:
+                frame = next(generator)
+            except StopIteration as end:
+                return frames, _run_summary(end.value, frames)
+            frames.append(frame)
+            if shown is not None:
+                shown.publish(frame)
+
+
+def _run_summary(summary: RunSummary | None, frames: Sequence[Atoms]) -> dict[str, Any]:
+    """What an explorer returns; one that returns nothing is judged by its frames."""
+    if summary is not None:
+        return asdict(summary)
+    reason = frames[-1].info.get("stop_reason", "finished") if frames else "finished"
+    return {"stop_reason": "finished" if reason == "running" else reason, "checks": len(frames)}
+
+
+def _measured(calculator: MLCalculator, frame: Atoms, level: float | None) -> dict[str, Any]:
     bare = Atoms(frame.numbers, positions=frame.positions, cell=frame.cell, pbc=frame.pbc)
     spread = calculator.get_spread(bare).calibrated
-    arrays = {"force_sigma": spread.force_sigma}
+    sigma = spread.force_sigma
+    arrays = {"force_sigma": sigma}
     if spread.energies_std is not None:
         arrays["energy_sigma"] = spread.energies_std
     packed = pack(frame, **arrays)
-    measures = {"energy_std": float(spread.energy_std), "force_sigma_max": float(spread.force_sigma.max())}
+    measures = {"energy_std": float(spread.energy_std), MEASURES["force"]: float(sigma.max())}
+    if level is not None:
+        from ase_mlsample.dynamics.gate import relative_deviation
+
+        deviation = relative_deviation(sigma, calculator.get_forces(bare), level=level)
+        measures[MEASURES["relative"]] = level * float(deviation.max())
     packed["info"] |= measures
     return packed
 

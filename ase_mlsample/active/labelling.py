@@ -33,11 +33,14 @@ def take_in(workspace: Workspace, *, retry_failed: bool = False) -> int:
     int
         How many were taken in.
     """
-    known, keys = workspace.ledger.labels(workspace.reference), workspace.store.keys()
+    if not workspace.ledger.has_order:  # a new ledger, or one of a version that kept none
+        labelled = [number for number, stages in workspace.ledger.stages().items() if "label" in stages]
+        workspace.ledger.keep_order(workspace.reference, generations=labelled)
+    keys = workspace.store.keys()
     found = [
         (proposal, workspace.store.read(key))
-        for proposal in workspace.ledger.proposals()
-        if proposal.structure not in known and (key := workspace.label_key(proposal.structure)) in keys
+        for proposal in workspace.ledger.waiting(workspace.reference)
+        if (key := workspace.label_key(proposal.structure)) in keys
     ]
     if found:
         workspace.ledger.add_labels(workspace.reference, found)
@@ -58,7 +61,7 @@ def label_proposals(workspace: Workspace, generation: int) -> None:
     """
     settings = workspace.config.reference
     known = workspace.ledger.labels(workspace.reference)
-    waiting = [proposal for proposal in workspace.ledger.proposals() if proposal.structure not in known]
+    waiting = workspace.ledger.waiting(workspace.reference)
     by_key = {workspace.label_key(proposal.structure): proposal for proposal in waiting}
     tasks = [
         Task(
@@ -75,14 +78,23 @@ def label_proposals(workspace: Workspace, generation: int) -> None:
     labels = workspace.ledger.labels(workspace.reference)
     if not any(label.status == "labelled" for label in labels.values()):
         _give_up([label.error for label in labels.values()])
+    workspace.ledger.keep_order(workspace.reference)
     write_frames(
         workspace.directory.path / "dataset.extxyz", workspace.ledger.training_set(workspace.reference)
     )
     mine = workspace.ledger.proposals(generation)
     counts = Counter(labels[proposal.structure].status for proposal in mine)
-    workspace.ledger.finish_stage(generation, "label", dict(counts))
-    text = ", ".join(f"{number} {status}" for status, number in counts.items())
-    workspace.say(generation, f"labels: {text or 'none to compute'}")
+    again = Counter(
+        labels[proposal.structure].status for proposal in waiting if proposal.generation != generation
+    )
+    summary = {**counts, **({"retried": dict(again)} if again else {})}
+    workspace.ledger.finish_stage(generation, "label", summary)
+    text = f"labels: {_counted(counts) or 'none to compute'}"
+    workspace.say(generation, text + (f"; tried again: {_counted(again)}" if again else ""))
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{number} {status}" for status, number in counts.items())
 
 
 def _recorder(

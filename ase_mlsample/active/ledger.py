@@ -10,68 +10,21 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
 from ase.db.core import check as check_key_values
 from ase.db.row import AtomsRow
 from ase.db.sqlite import SQLite3Database
 
 from ase_mlsample.active.label import structure_hash
+from ase_mlsample.active.ledger_tables import FORMAT, TABLES, LabelRow, Proposal, label_calculator
 
 __all__ = ["FORMAT", "LabelRow", "Ledger", "Proposal"]
-
-FORMAT = 1
-
-_TABLES = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE proposals (structure TEXT PRIMARY KEY, row INTEGER NOT NULL, generation INTEGER NOT NULL,
-                        position INTEGER NOT NULL);
-CREATE TABLE labels (structure TEXT NOT NULL, reference TEXT NOT NULL, status TEXT NOT NULL, row INTEGER,
-                     max_force REAL, error TEXT, attempts INTEGER NOT NULL, seconds REAL NOT NULL,
-                     PRIMARY KEY (structure, reference));
-CREATE TABLE tasks (key TEXT PRIMARY KEY, kind TEXT NOT NULL, generation INTEGER NOT NULL,
-                    status TEXT NOT NULL, attempts INTEGER NOT NULL, seconds REAL NOT NULL, error TEXT,
-                    finished REAL NOT NULL);
-CREATE TABLE stages (generation INTEGER NOT NULL, name TEXT NOT NULL, summary TEXT NOT NULL,
-                     finished REAL NOT NULL, PRIMARY KEY (generation, name));
-CREATE INDEX proposals_order ON proposals (generation, position);
-CREATE INDEX tasks_kind ON tasks (kind, generation, status);
-"""
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """A structure to be labelled.
-
-    Attributes
-    ----------
-    structure : its hash.
-    row : id of its ase.db row.
-    generation : the one it belongs to.
-    """
-
-    structure: str
-    row: int
-    generation: int
-
-
-@dataclass(frozen=True)
-class LabelRow:
-    """What came of a label: ``status`` is "labelled", "rejected" (forces over the limit) or "failed"."""
-
-    structure: str
-    status: str
-    max_force: float | None
-    error: str | None
-    attempts: int
-    seconds: float
 
 
 class Ledger:
@@ -108,7 +61,7 @@ class Ledger:
         ledger = cls(temporary)
         with ledger._write() as connection:
             ledger._db._initialize(connection)
-            connection.executescript(_TABLES)
+            connection.executescript(TABLES)
             meta = {"format": FORMAT, "reference": reference, "config": config, "created": time.time()}
             rows = [(key, json.dumps(value)) for key, value in meta.items()]
             connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)
@@ -158,7 +111,7 @@ class Ledger:
             connection.close()
 
     def meta(self, key: str) -> Any:
-        """A fact about the whole run: "format", "reference", "config", "created"."""
+        """A fact about the whole run: "format", "reference", "config", "created" and what was set."""
         with self._read() as connection:
             found = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         if found is None:
@@ -289,7 +242,7 @@ class Ledger:
                     continue
                 if result["status"] != "failed":
                     atoms = self._atoms(self._db._get_row(proposal.row), proposal)
-                    atoms.calc = _label(atoms, result)
+                    atoms.calc = label_calculator(atoms, result)
                     self._write_row(
                         atoms, proposal.structure, proposal.generation, result["status"], proposal.row
                     )
@@ -325,17 +278,58 @@ class Ledger:
         return failed
 
     def training_set(self, reference: str) -> list[Atoms]:
-        """All structures with an accepted label, in the order of their proposal.
+        """All structures with an accepted label, in the order of `keep_order`, then of their proposal.
 
         ``info["REF_energy"]`` in eV, ``arrays["REF_forces"]`` (N, 3) in eV/Å, ``info["REF_stress"]`` (6,) in
         eV/Å³.
         """
+        place = {structure: number for number, structure in enumerate(self._order() or ())}
+        accepted = self._accepted(reference)
+        return self.atoms(sorted(accepted, key=lambda proposal: place.get(proposal.structure, len(place))))
+
+    def _accepted(self, reference: str) -> list[Proposal]:
         labels = self.labels(reference)
-        return self.atoms(
+        return [
             proposal
             for proposal in self.proposals()
             if proposal.structure in labels and labels[proposal.structure].status == "labelled"
-        )
+        ]
+
+    def waiting(self, reference: str) -> list[Proposal]:
+        """Structures without a label, be it a failed one, in the order of their proposal."""
+        labels = self.labels(reference)
+        return [proposal for proposal in self.proposals() if proposal.structure not in labels]
+
+    @property
+    def has_order(self) -> bool:
+        """Whether `keep_order` was ever called."""
+        return self._order() is not None
+
+    def keep_order(self, reference: str, *, generations: Container[int] | None = None) -> None:
+        """Give the accepted labels that have none a place in the training set, for good.
+
+        What a structure is used for (training, validation, calibration) depends on its place: a label that is
+        had later than others of its generation must not move them.
+
+        Parameters
+        ----------
+        reference : fingerprint of the reference.
+        generations : only of structures proposed in these.
+        """
+        order = self._order() or []
+        known = set(order)
+        order += [
+            proposal.structure
+            for proposal in self._accepted(reference)
+            if proposal.structure not in known and (generations is None or proposal.generation in generations)
+        ]
+        self.set_meta("order", order)
+
+    def _order(self) -> list[str] | None:
+        try:
+            return list(self.meta("order"))
+        except KeyError:
+            return None
 
     # -- tasks
 
@@ -362,9 +356,24 @@ class Ledger:
             counts.setdefault(kind, {})[status] = number
         return counts
 
+    def task_seconds(self) -> dict[int, dict[str, float]]:
+        """Time that workers spent on finished tasks, in seconds, by generation and kind."""
+        with self._read() as connection:
+            rows = connection.execute(
+                "SELECT generation, kind, SUM(seconds) FROM tasks "
+                "GROUP BY generation, kind ORDER BY MIN(finished)"
+            ).fetchall()
+        found: dict[int, dict[str, float]] = {}
+        for generation, kind, seconds in rows:
+            found.setdefault(generation, {})[kind] = seconds
+        return found
 
-def _label(atoms: Atoms, result: Mapping[str, Any]) -> SinglePointCalculator:
-    values = {"energy": result["energy"], "free_energy": result["energy"], "forces": result["forces"]}
-    if result.get("stress") is not None:
-        values["stress"] = result["stress"]
-    return SinglePointCalculator(atoms, **values)
+    def stage_ends(self) -> dict[int, dict[str, float]]:
+        """When stages ended, in seconds since 1970, by generation and name."""
+        query = "SELECT generation, name, finished FROM stages ORDER BY generation, finished"
+        with self._read() as connection:
+            rows = connection.execute(query).fetchall()
+        found: dict[int, dict[str, float]] = {}
+        for generation, name, finished in rows:
+            found.setdefault(generation, {})[name] = finished
+        return found

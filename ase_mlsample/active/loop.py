@@ -18,7 +18,7 @@ from ase_mlsample.active.config_file import check_config
 from ase_mlsample.active.executors import check_main_guard
 from ase_mlsample.active.labelling import label_proposals, take_in
 from ase_mlsample.active.learning import evaluate_model, publish, train_model
-from ase_mlsample.active.proposing import explore_and_select, propose_initial
+from ase_mlsample.active.proposing import explore_and_select, propose_initial, propose_nothing
 from ase_mlsample.active.run_directory import RunDirectory
 from ase_mlsample.active.stop import stop_reason
 from ase_mlsample.active.summary import generation_table, wide_console, write_summary
@@ -66,7 +66,8 @@ class ActiveLoop:
 
         Parameters
         ----------
-        retry_failed : try again the labels that are recorded as failed.
+        retry_failed : try again the labels that are recorded as failed. A run that has come to its end adds a
+            generation for them, which does not explore; the stop rule is asked again after it.
 
         Returns
         -------
@@ -91,7 +92,7 @@ class ActiveLoop:
                 with open_executors(self.config.executors, self._given) as executors:
                     workspace = Workspace(directory, executors, console=self.console)
                     take_in(workspace, retry_failed=retry_failed)
-                    return self._generations(workspace)
+                    return self._generations(workspace, retry_failed=retry_failed)
             except KeyboardInterrupt:
                 directory.log.write("interrupted")
                 raise
@@ -99,7 +100,7 @@ class ActiveLoop:
                 directory.log.write("failed", error=f"{type(error).__name__}: {error}")
                 raise
 
-    def _generations(self, workspace: Workspace) -> dict[str, Any]:
+    def _generations(self, workspace: Workspace, *, retry_failed: bool) -> dict[str, Any]:
         steps: dict[str, Step] = {
             "select": explore_and_select,
             "label": label_proposals,
@@ -108,14 +109,15 @@ class ActiveLoop:
         }
         if self.config.testset is None:
             del steps["evaluate"]
-        generation = 0
+        generation, propose = 0, propose_initial
         while True:
             for name, step in steps.items():
-                first = generation == 0 and name == "select"
-                self._do(workspace, generation, name, propose_initial if first else step)
-            stages = workspace.ledger.stages()
+                self._do(workspace, generation, name, propose if name == "select" else step)
+            stages, propose = workspace.ledger.stages(), explore_and_select
             if generation + 1 not in stages:  # the newest one: is it the last?
                 reason = stop_reason(stages, self.config.stop)
+                if reason is not None and retry_failed and workspace.ledger.waiting(workspace.reference):
+                    reason, propose = None, propose_nothing
                 workspace.ledger.finish_stage(generation, "end", {"reason": reason})
                 summary = self._show(workspace, generation)
                 if reason is not None:

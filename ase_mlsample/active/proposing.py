@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from ase_mlsample.active.explore import explore, propose, stream, unpack
+from ase_mlsample.active.config import ExplorerSettings
+from ase_mlsample.active.explore import MEASURES, explore, propose, stream, unpack
 from ase_mlsample.active.select import TrustWindow, select_batch
 from ase_mlsample.active.store import write_frames
 from ase_mlsample.active.tasks import Task
 from ase_mlsample.active.workspace import Workspace
 
-__all__ = ["explore_and_select", "propose_initial"]
+__all__ = ["explore_and_select", "propose_initial", "propose_nothing"]
 
 _REJECTED = ("unphysical", "exploded", "collapsed", "failed")
 
@@ -47,6 +48,13 @@ def propose_initial(workspace: Workspace, generation: int) -> None:
     workspace.say(generation, f"{new} structures proposed by {len(tasks)} samplers")
 
 
+def propose_nothing(workspace: Workspace, generation: int) -> None:
+    """Begin a generation for structures that are known and wait for their label: it explores nothing."""
+    waiting = len(workspace.ledger.waiting(workspace.reference))
+    workspace.ledger.propose(generation, [], stage="select", summary={"retried": waiting})
+    workspace.say(generation, f"{waiting} failed labels are tried again")
+
+
 def explore_and_select(workspace: Workspace, generation: int) -> None:
     """Run trajectories with the model of before, and choose which candidates and certain frames to label.
 
@@ -56,7 +64,8 @@ def explore_and_select(workspace: Workspace, generation: int) -> None:
         All trajectories failed.
     """
     before = workspace.ledger.stages()[generation - 1]["train"]
-    window = TrustWindow.adaptive(workspace.config.selection, before["force_rmse"])
+    settings = workspace.config.selection
+    window = TrustWindow.adaptive(settings, before["force_rmse"])
     tasks = _trajectories(workspace, generation, window)
     results = [result for _, result in workspace.run("explore", "explore", generation, tasks)]
     done = [result for result in results if result["status"] != "failed"]
@@ -66,12 +75,14 @@ def explore_and_select(workspace: Workspace, generation: int) -> None:
         error = results[0]["error"]
         raise RuntimeError(f"all trajectories failed, the first with {error['type']}: {error['message']}")
     kept = [unpack(packed) for result in done for packed in result["frames"]]
-    verdicts = [str(v) for v in window.judge([atoms.info["force_sigma_max"] for atoms in kept])]
+    measures = [atoms.info[MEASURES[settings.measure]] for atoms in kept]
+    verdicts = [str(verdict) for verdict in window.judge(measures)]
     chosen = _choose(workspace, generation, kept, verdicts)
     _write_candidates(workspace, generation, kept, verdicts=verdicts, chosen=chosen)
     summary = {
         "lo": window.lo,
         "hi": window.hi,
+        "measure": settings.measure,
         "trajectories": len(done),
         "failed_trajectories": len(results) - len(done),
         **_counts(verdicts, [result["run"] for result in done]),
@@ -86,23 +97,36 @@ def explore_and_select(workspace: Workspace, generation: int) -> None:
 
 
 def _trajectories(workspace: Workspace, generation: int, window: TrustWindow) -> list[Task]:
-    settings = workspace.config.explore
-    weights = np.array([start.weight for start in settings.start])
+    settings, level = workspace.config.explore, workspace.config.selection.level
     tasks = []
     for index in range(settings.n):
         seed = workspace.seed(generation, "explore", index)
-        start = settings.start[int(stream(*seed, 1).choice(len(weights), p=weights / weights.sum()))]
-        arguments = {
+        start = settings.start[_drawn([item.weight for item in settings.start], stream(*seed, 1))]
+        arguments: dict[str, Any] = {
             "model": str(workspace.directory.model(generation - 1)),
             "start": start,
-            "dynamics": settings.dynamics,
+            "dynamics": _explorer(settings.explorers, seed),
             "lo": window.lo,
             "hi": window.hi,
             "seed": seed,
+            "level": level,
+            "limits": {**settings.limits, **start.limits},
         }
+        if workspace.config.live:
+            arguments["live"] = (str(workspace.directory.path / "live"), f"{generation:04d}-{index:05d}")
         key = workspace.key("explore", generation, index)
         tasks.append(Task(key, explore, arguments, timeout_s=settings.timeout_s))
     return tasks
+
+
+def _explorer(explorers: Sequence[ExplorerSettings], seed: Sequence[int]) -> ExplorerSettings:
+    """The explorer of a trajectory, from a stream of its own: a single one changes no other draw."""
+    return explorers[_drawn([item.weight for item in explorers], stream(*seed, 3))]
+
+
+def _drawn(weights: Sequence[float], rng: np.random.Generator) -> int:
+    shares = np.array(weights)
+    return int(rng.choice(len(shares), p=shares / shares.sum()))
 
 
 def _choose(

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from pydantic import ValidationError
+
 from ase_mlsample._files import write_atomic
-from ase_mlsample.active.config import RunConfig
+from ase_mlsample.active.config import RunConfig, frozen_part
 from ase_mlsample.active.config_file import differences, dump_config
 from ase_mlsample.active.ledger import Ledger
+from ase_mlsample.active.live import clear_live
 from ase_mlsample.active.store import ResultStore
+from ase_mlsample.active.versions import installed_versions
 
 __all__ = ["EventLog", "RunDirectory", "is_running"]
 
 # what may lie in the folder of a run whose ledger is gone: its labels are taken in again
-_SALVAGED = {"results", "run.lock"}
+_SALVAGED = {"results", "run.lock", "live"}
 
 
 class EventLog:
@@ -81,6 +87,8 @@ class RunDirectory:
             self.store = ResultStore(self.path / "results")
             self.resumed = (self.path / "ledger.db").exists()
             self.ledger = self._open() if self.resumed else self._create()
+            self.ledger.set_meta("versions", installed_versions())
+            clear_live(self.path)
             write_atomic(self.path / "config.yaml", dump_config(self.config).encode())
         except BaseException:
             self._lock.close()
@@ -96,6 +104,18 @@ class RunDirectory:
     def model(self, generation: int) -> Path:
         """Folder of the model of a generation."""
         return self.path / "models" / f"{generation:04d}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hexadecimal digits that name the configuration in the keys of tasks.
+
+        Those of the configuration that the run was started with, as it was written then: a later version of
+        this package may know more settings, and what was computed must keep its keys.
+        """
+        try:
+            return str(self.ledger.meta("fingerprint"))
+        except KeyError:
+            return _digest(self.ledger.meta("config"))
 
     def _refuse_foreign(self) -> None:
         if not self.path.exists() or (self.path / "ledger.db").exists():
@@ -126,15 +146,34 @@ class RunDirectory:
                 "references do not mix; give another directory, or the reference of before"
             )
         frozen = self.config.frozen()
-        changed = differences({key: before.get(key) for key in frozen}, frozen)
+        old = _completed(before)
+        changed = differences({key: old.get(key) for key in frozen}, frozen)
         if changed:
             raise ValueError(
                 f"the run in {self.path} was started with another configuration: {'; '.join(changed)}. "
-                "Give another directory or the values of before (stop, executors, testset, name may change)"
+                "Give another directory or the values of before "
+                "(stop, executors, testset, name, live may change)"
             )
         if before != now:
+            try:
+                ledger.meta("fingerprint")
+            except KeyError:
+                ledger.set_meta("fingerprint", _digest(before))
             ledger.set_meta("config", now)
         return ledger
+
+
+def _digest(config: Mapping[str, Any]) -> str:
+    frozen = json.dumps(frozen_part(config), sort_keys=True)
+    return hashlib.sha256(frozen.encode()).hexdigest()[:8]
+
+
+def _completed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded configuration with the defaults of settings that its version did not know."""
+    try:
+        return RunConfig.model_validate(config).to_dict()
+    except ValidationError:  # it has settings that are gone: the comparison names them
+        return dict(config)
 
 
 def is_running(directory: Path) -> bool:
@@ -152,16 +191,27 @@ def is_running(directory: Path) -> bool:
 
 def _locked(path: Path) -> IO[str]:
     file = path.open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _flocked(file):
         file.seek(0)
         holder = file.read().strip() or "unknown"
         file.close()
         raise RuntimeError(
             f"another run (process {holder}) works in {path.parent}; wait for it or use another directory"
-        ) from None
+        )
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()
     return file
+
+
+def _flocked(file: IO[str]) -> bool:
+    """Take the lock, waiting out the instant for which `is_running` holds it."""
+    for wait_s in (0.01, 0.1, 0.4, None):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if wait_s is not None:
+                time.sleep(wait_s)
+        else:
+            return True
+    return False

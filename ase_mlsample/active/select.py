@@ -24,7 +24,7 @@ _DUPLICATE = 1e-3
 
 @dataclass(frozen=True)
 class TrustWindow:
-    """Limits of the measure, the largest calibrated ``force_sigma`` of a frame, in eV/Å.
+    """Limits of the measure of a frame, in eV/Å: see `ase_mlsample.active.config.SelectionSettings`.
 
     Attributes
     ----------

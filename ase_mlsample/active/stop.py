@@ -38,7 +38,7 @@ def stop_reason(stages: Stages, settings: StopSettings) -> str | None:
             "in a row, and the error is flat or under its target"
         )
     if last + 1 >= settings.max_generations:
-        return f"{settings.max_generations} generations are trained"
+        return f"{last + 1} generations are trained"
     return None
 
 

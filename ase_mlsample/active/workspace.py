@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -43,8 +41,6 @@ class Workspace:
         self.directory = directory
         self.executors = executors
         self.console = console
-        frozen = json.dumps(directory.config.frozen(), sort_keys=True)
-        self._fingerprint = hashlib.sha256(frozen.encode()).hexdigest()[:8]
 
     @property
     def config(self) -> RunConfig:
@@ -77,7 +73,7 @@ class Workspace:
 
     def key(self, kind: str, generation: int, index: int = 0) -> str:
         """Key of a task's result; another configuration has other keys."""
-        return f"{kind}-{self._fingerprint}-{generation:04d}-{index:05d}"
+        return f"{kind}-{self.directory.fingerprint}-{generation:04d}-{index:05d}"
 
     def label_key(self, structure: str) -> str:
         """Key of a label: the structure and the reference, nothing else."""

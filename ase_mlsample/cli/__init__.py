@@ -22,8 +22,8 @@ __all__ = ["VERBS", "main"]
 VERBS = {
     "run": "learn a potential by active learning, as a YAML file says; run again, it goes on",
     "status": "where a run stands: generations, labels, errors",
-    "report": "rebuild the plots and summary.json of a run from its directory",
-    "view": "look at candidates in the ASE GUI, coloured by disagreement",
+    "report": "rebuild report.html, plots and summary.json of a run from its directory",
+    "view": "look at candidates, or at a run at work, in the ASE GUI, coloured by disagreement",
     "train": "train an ensemble on labelled frames",
     "sample": "draw structures from a sampler",
     "testset": "make a labelled held-out set from prototypes and liquid",

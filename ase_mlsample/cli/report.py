@@ -1,8 +1,8 @@
-"""Rebuild a run's report from its directory: plots (PNG) in report/, and summary.json.
+"""Rebuild a run's report from its directory: report.html, one file that opens without a network.
 
-Learning curves on the held-out set, what the trust window said, forces and energies against the
-reference, error against predicted uncertainty, where structures came from, where the time went.
-Works while the run goes on.
+Errors by generation and class, predicted against true error, what exploration found, where structures came
+from, time and cost, and a three-dimensional look at the worst and the least certain structures. Plots (PNG,
+SVG) and numbers (data.json) go to report/ beside it, with summary.json. Works while the run goes on.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
-EXAMPLE = "mlsample report runs/silicon"
+EXAMPLE = "mlsample report runs/silicon --open"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -21,12 +21,21 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--no-model", action="store_true", help="leave out what needs the model evaluated on the held-out set"
     )
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
 
 def run(args: Namespace) -> int:
     """Write the report and say where it is."""
     from ase_mlsample.report import write_report
 
-    for path in write_report(args.directory, evaluate=not args.no_model):
+    page, *others = write_report(args.directory, evaluate=not args.no_model)
+    for path in others:
         print(path)
+    address = page.resolve().as_uri()
+    print(f"{page} ({page.stat().st_size / 1e6:.1f} MB); open it in a browser: {address}")
+    if args.open:
+        import webbrowser
+
+        if not webbrowser.open(address):
+            raise RuntimeError(f"no browser could be started; open {address} by hand")
     return 0

@@ -1,8 +1,8 @@
 """Learn a potential by active learning, as a YAML file says; run again, it goes on where it was.
 
 The folder of the run explains itself: config.yaml (as resolved), ledger.db, models/, candidates/ coloured by
-disagreement, dataset.extxyz, log.jsonl, summary.json, plots in report/, and the newest model on top. A run
-can be killed at any moment: no recorded label is lost or computed again.
+disagreement, dataset.extxyz, log.jsonl, summary.json, report.html with its plots in report/, and the newest
+model on top. A run can be killed at any moment: no recorded label is lost or computed again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--workers", type=int, help="processes for labels and trajectories; 1 uses none")
     parser.add_argument(
-        "--retry-failed", action="store_true", help="try failed labels again, with the next generation's"
+        "--retry-failed",
+        action="store_true",
+        help="try failed labels again, with the next generation's; a finished run trains once more for them",
     )
     parser.add_argument("--check", action="store_true", help="only check the configuration")
 

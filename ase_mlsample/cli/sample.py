@@ -46,8 +46,7 @@ def run(args: Namespace) -> int:
         raise ValueError(f"--seed {args.seed} must not be negative")
     if args.output.exists() and not args.overwrite:
         raise ValueError(f"{args.output} exists; --overwrite replaces it, --output names another")
-    transforms = [(item.transform, item.arguments) for item in settings.transforms]
-    sampler = build_sampler(settings.sampler, settings.arguments, transforms=transforms)
+    sampler = build_sampler(settings.sampler, settings.arguments, settings.stages)
     drawn = sampler.sample(number, np.random.default_rng(args.seed))
     frames = list(track(drawn, description=settings.sampler, total=number, transient=True))
     write_frames(args.output, frames)

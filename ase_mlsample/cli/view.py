@@ -1,54 +1,93 @@
 """Open a run's candidates, or any file of structures, in the ASE GUI, coloured by `force_sigma`.
 
-The scale spans all frames: dark is agreement of the ensemble, bright is disagreement (eV/Å).
-Frames without the array are drawn white. Change what is shown under View > Colors.
+The scale spans all frames: dark is agreement of the ensemble, bright is disagreement (eV/Å); white atoms
+have no value. The menu Scalars lists all that the frames can be coloured by: every array with one number an
+atom, |F|, |ΔF| where there are forces and labels, and the lengths of vectors.
+
+With --live the window follows a run that is at work, or a trajectory file that grows: it shows the newest
+frame, keeps some for stepping back (Page Up, Page Down), and follows again at the newest one (End).
 """
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-if TYPE_CHECKING:
-    from ase import Atoms
-
-__all__ = ["EXAMPLE", "add_arguments", "open_gui", "prepare", "run"]
+__all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = """
 mlsample view runs/silicon
 mlsample view runs/silicon --generation 2
-mlsample view candidates.extxyz --color energy_sigma"""
+mlsample view candidates.extxyz --color energy_sigma --range 0 0.1
+mlsample view runs/silicon --live --log
+mlsample view md.extxyz --live --color force"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("path", type=Path, help="a run's directory, or a file that ASE reads")
     parser.add_argument("--generation", type=int, help="of a run: the generation to show (the last)")
-    parser.add_argument("--color", default="force_sigma", help="the (N,) array to colour by (force_sigma)")
+    parser.add_argument(
+        "--color",
+        default="force_sigma",
+        metavar="NAME",
+        help="an array with one number an atom, force, force_error, or '|NAME|' of vectors (force_sigma)",
+    )
+    parser.add_argument(
+        "--range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="ends of the colour scale (as found)"
+    )
+    parser.add_argument("--log", action="store_true", help="logarithmic colour scale")
+    parser.add_argument("--live", action="store_true", help="follow a run at work, or a file that grows")
+    parser.add_argument("--history", type=int, default=200, help="live: frames kept to step back (200)")
+    parser.add_argument("--interval", type=float, default=0.5, help="live: seconds between looks (0.5)")
 
 
 def run(args: Namespace) -> int:
     """Open the GUI; returns when its window is closed."""
+    window = None if args.range is None else (args.range[0], args.range[1])
+    if window is not None and not window[0] < window[1]:
+        raise ValueError(f"--range goes from a smaller to a larger number, got {window[0]:g} {window[1]:g}")
+    return _run_live(args, window) if args.live else _run_still(args, window)
+
+
+def _run_still(args: Namespace, window: tuple[float, float] | None) -> int:
     from ase.io import read
+
+    from ase_mlsample.gui import open_viewer
+    from ase_mlsample.gui.scalars import pick_scalar, value_range
 
     path = _candidates(args.path, args.generation)
     frames = read(path, index=":")
     if not frames:
         raise ValueError(f"{path} holds no structures")
-    window = prepare(frames, args.color)
-    if window is None:
+    scalar = pick_scalar(frames, args.color)
+    found = None if scalar is None else value_range(scalar, frames)
+    if scalar is None:
         print(f"{path}: no array {args.color!r} in any frame; shown by element")
-    else:
-        print(f"{path}: {len(frames)} frames, {args.color} from {window[0]:.3g} to {window[1]:.3g}")
-    gui = open_gui(frames, args.color, window)
-    gui.run()
+    elif found is not None:
+        unit = f" {scalar.unit}" if scalar.unit else ""
+        print(f"{path}: {len(frames)} frames, {args.color} from {found[0]:.3g} to {found[1]:.3g}{unit}")
+    open_viewer(frames, args.color, window=window, log=args.log, title=str(path)).run()
+    return 0
+
+
+def _run_live(args: Namespace, window: tuple[float, float] | None) -> int:
+    from ase_mlsample.gui import open_live
+
+    if args.generation is not None:
+        raise ValueError("--generation has no meaning with --live, which shows the generation under way")
+    if not args.path.exists() and not args.path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"{args.path} is not there, nor is the folder that it would be in")
+    viewer = open_live(
+        args.path, args.color, window=window, log=args.log, history=args.history, interval_s=args.interval
+    )
+    viewer.run()
     return 0
 
 
 def _candidates(path: Path, generation: int | None) -> Path:
+    if path.is_file() and generation is not None:
+        raise ValueError(f"--generation is of a run's directory, and {path} is a file")
     if path.is_file():
         return path
     if not path.is_dir():
@@ -67,90 +106,3 @@ def _candidates(path: Path, generation: int | None) -> Path:
 def _number(file: Path) -> int:
     digits = "".join(c for c in file.stem if c.isdigit())
     return int(digits) if digits else -1
-
-
-def prepare(frames: list[Atoms], color: str) -> tuple[float, float] | None:
-    """Give every frame the array `color`, NaN where it has none, so that the GUI can step through them.
-
-    Parameters
-    ----------
-    frames
-        The structures; those without the array get one of NaN.
-    color
-        Name of an (N,) array.
-
-    Returns
-    -------
-    tuple of float, or None
-        Least and largest value over all frames; None if no frame has the array.
-
-    Raises
-    ------
-    ValueError
-        If the array is not one number an atom: the GUI cannot colour by it.
-    """
-    values = []
-    for atoms in frames:
-        array = atoms.arrays.get(color)
-        if array is None:
-            continue
-        if array.ndim != 1 or array.dtype.kind not in "fiub":
-            raise ValueError(
-                f"array {color!r} has shape {array.shape} and type {array.dtype}: "
-                "colours need one number an atom, such as force_sigma"
-            )
-        values.append(array[np.isfinite(array)])
-    finite = np.concatenate(values) if values else np.empty(0)
-    if finite.size == 0:
-        return None
-    for atoms in frames:
-        if color not in atoms.arrays:
-            atoms.new_array(color, np.full(len(atoms), np.nan))
-    return float(finite.min()), float(finite.max())
-
-
-def open_gui(frames: list[Atoms], color: str, window: tuple[float, float] | None) -> Any:
-    """Build the ASE GUI on `frames` and set its colour mode.
-
-    Parameters
-    ----------
-    frames
-        Structures that went through `prepare`.
-    color
-        Name of an (N,) array.
-    window
-        Values at the ends of the colour scale; None leaves the colours of the elements.
-
-    Returns
-    -------
-    ase.gui.gui.GUI
-        Not yet running: call its ``run()``.
-
-    Raises
-    ------
-    RuntimeError
-        If Python has no tkinter, or there is no display.
-    """
-    try:
-        import tkinter
-
-        from ase.gui.gui import GUI
-        from ase.gui.images import Images
-    except ImportError as error:
-        raise RuntimeError(
-            f"the ASE GUI needs tkinter, which this Python lacks ({error}); "
-            "on Debian or Ubuntu: apt install python3-tk"
-        ) from error
-    try:
-        gui = GUI(Images(frames))
-    except tkinter.TclError as error:
-        raise RuntimeError(f"the ASE GUI cannot open a window ({error}); is DISPLAY set?") from error
-    if window is not None:
-        from matplotlib import colormaps
-        from matplotlib.colors import rgb2hex
-
-        scale = [rgb2hex(rgba) for rgba in colormaps["viridis"](np.linspace(0, 1, 32))]
-        gui.colormode = color
-        gui.colormode_data = scale, *window
-        gui.draw()
-    return gui

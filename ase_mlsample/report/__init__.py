@@ -1,4 +1,4 @@
-"""The plain report of a run: plots and ``summary.json``, rebuilt from its directory at any time."""
+"""The report of a run: one page, its plots and numbers, rebuilt from its directory at any time."""
 
 from typing import TYPE_CHECKING
 

@@ -1,29 +1,40 @@
-"""The plots of a run, each from plain numbers."""
+"""The plots of a run, each from plain numbers, each with one set of axes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ase_mlsample.analysis.errors import coverage, expected_coverage
-from ase_mlsample.analysis.uncertainty import error_by_sigma
-from ase_mlsample.report.style import COLOURS, look, new_figure
+from ase_mlsample.report.style import GRID, INK, MUTED, as_text, colour, look, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-    from ase_mlsample.report.history import Generation
-    from ase_mlsample.report.predictions import HeldOutPredictions
+    from ase_mlsample.report.history import ClassErrors, Generation
 
-__all__ = ["candidates", "learning_curve", "origins", "parity", "stage_times", "uncertainty"]
+__all__ = [
+    "by_generation",
+    "candidates",
+    "energy_errors",
+    "force_errors",
+    "legend_above",
+    "plain_numbers",
+    "stage_times",
+    "trust_window",
+]
+
+# learned, candidate, rejected: what is fine, what is wanted, what is bad
+_VERDICTS = (("learned", colour(2)), ("candidate", colour(4)), ("rejected", colour(1)))
+
+_STATES = {"labelled": colour(2), "rejected": colour(4), "failed": colour(1), "waiting": colour(6)}
 
 
-def learning_curve(generations: Sequence[Generation], *, target: float | None = None) -> Figure:
-    """Held-out errors of forces and energies by class against the number of labels.
+def force_errors(generations: Sequence[Generation], *, target: float | None = None) -> Figure:
+    """Held-out force errors by class against the number of labels.
 
     Parameters
     ----------
@@ -32,112 +43,104 @@ def learning_curve(generations: Sequence[Generation], *, target: float | None = 
     target
         Relative force error that the run is to reach.
     """
+    figure, ax = new_figure()
+    _errors(ax, generations, lambda errors: errors.force_error)
+    if target is not None:
+        ax.axhline(target, color=MUTED, linestyle="--", linewidth=1, label=f"target {target:g}")
+    ax.set(ylabel="force RMSE / RMS force")
+    legend_above(ax)
+    return figure
+
+
+def energy_errors(generations: Sequence[Generation]) -> Figure:
+    """Held-out energy errors by class against the number of labels."""
+    figure, ax = new_figure()
+    _errors(ax, generations, lambda errors: 1000 * errors.energy_rmse)
+    ax.set(ylabel="energy RMSE (meV/atom)")
+    legend_above(ax)
+    return figure
+
+
+def _errors(ax: Axes, generations: Sequence[Generation], value: Callable[[ClassErrors], float]) -> None:
     known = [g for g in generations if g.errors]
-    figure, (forces, energies) = new_figure(2)
     for number, kind in enumerate(known[-1].errors if known else ()):
         having = [g for g in known if kind in g.errors]
-        labels = [g.n_labels for g in having]
-        style = {"color": "#999999", "linestyle": ":"} if kind == "all" else look(number)
-        forces.plot(labels, [g.errors[kind].force_error for g in having], label=kind, **style)
-        energies.plot(labels, [1000 * g.errors[kind].energy_rmse for g in having], label=kind, **style)
-    if target is not None:
-        forces.axhline(target, color="#555555", linestyle="--", label=f"target {target:g}")
-    for ax, text in ((forces, "force RMSE / RMS force"), (energies, "energy RMSE (meV/atom)")):
-        ax.set(xlabel="labelled structures", ylabel=text, yscale="log", title="held-out set")
-        _plain_numbers(ax.yaxis)
-    if known:
-        forces.legend(frameon=False)
-    return figure
+        style = {"color": INK, "linestyle": ":", "marker": "."} if kind == "all" else look(number)
+        ax.plot(
+            [g.n_labels for g in having],
+            [value(g.errors[kind]) for g in having],
+            label=as_text(kind),
+            **style,
+        )
+    ax.set(xlabel="labelled structures")
+    if any(value(errors) > 0 for g in known for errors in g.errors.values()):
+        ax.set_yscale("log")
+        plain_numbers(ax.yaxis)
 
 
 def candidates(generations: Sequence[Generation]) -> Figure:
-    """What the trust window said of the explored frames, and the window itself, by generation."""
+    """What the trust window said of the explored frames, by generation."""
     known = [g for g in generations if g.explored]
-    figure, (shares, window) = new_figure(2)
+    figure, ax = new_figure()
     numbers = [g.number for g in known]
     bottom = np.zeros(len(known))
-    for verdict, colour in (("learned", COLOURS[3]), ("candidate", COLOURS[5]), ("rejected", COLOURS[2])):
-        share = np.array([g.explored[verdict] / max(1, sum(g.explored.values())) for g in known])
-        shares.bar(numbers, share, bottom=bottom, color=colour, label=verdict, width=0.7)
+    for verdict, shade in _VERDICTS:
+        share = np.array([g.explored.get(verdict, 0) / max(1, sum(g.explored.values())) for g in known])
+        ax.bar(numbers, share, bottom=bottom, color=shade, label=verdict, width=0.7)
         bottom += share
-    shares.set(xlabel="generation", ylabel="fraction of explored frames", ylim=(0, 1.0))
-    limits = [g for g in known if g.window is not None]
-    for end, name, style in ((0, "lower limit", look(1)), (1, "upper limit", look(2))):
-        values = [g.window[end] for g in limits if g.window is not None]
-        window.plot([g.number for g in limits], values, label=name, **style)
-    window.set(xlabel="generation", ylabel="largest force_sigma (eV/Å)", ylim=(0, None), title="trust window")
-    for ax in (shares, window):
-        _whole_numbers(ax, numbers)
-    if known:
-        shares.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
-        window.legend(frameon=False)
-    return figure
-
-
-def parity(predictions: HeldOutPredictions) -> Figure:
-    """Forces and energies of the model against the reference, by class."""
-    figure, (forces, energies) = new_figure(2, height=4.6)
-    for number, kind in enumerate(predictions.kinds):
-        chosen = predictions.of(kind)
-        style = {**look(number), "linestyle": ""}
-        points = {**style, "marker": ".", "markersize": 2, "alpha": 0.3, "rasterized": True}
-        forces.plot(chosen.reference_forces.ravel(), chosen.forces.ravel(), **points)
-        energies.plot(chosen.reference_energies, chosen.energies, label=kind, markersize=4, **style)
-    for ax, text in ((forces, "force component (eV/Å)"), (energies, "energy (eV/atom)")):
-        _diagonal(ax)
-        ax.set(xlabel=f"reference {text}", ylabel=f"model {text}", aspect="equal", title="held-out set")
-    energies.legend(frameon=False)
-    return figure
-
-
-def uncertainty(predictions: HeldOutPredictions) -> Figure:
-    """Is the predicted uncertainty as large as the error: binned, and coverage against Student's t."""
-    figure, (bins, covered) = new_figure(2, height=4.4)
-    for number, kind in enumerate(predictions.kinds):
-        chosen = predictions.of(kind)
-        errors = chosen.forces - chosen.reference_forces
-        binned = error_by_sigma(errors, chosen.forces_std, bins=12)
-        positive = binned.sigma > 0
-        bins.plot(binned.sigma[positive], binned.error[positive], label=kind, markersize=4, **look(number))
-    bins.set(
-        xscale="log", yscale="log", xlabel="predicted σ of force components (eV/Å)", ylabel="RMS error (eV/Å)"
-    )
-    _diagonal(bins)
-    for axis in (bins.xaxis, bins.yaxis):
-        _plain_numbers(axis)
-    bins.legend(frameon=False)
-    errors = predictions.forces - predictions.reference_forces
-    widths = np.linspace(0.1, 3.0, 30)
-    found = [coverage(errors, predictions.forces_std, width=width) for width in widths]
-    expected = [expected_coverage(predictions.members, width=width) for width in widths]
-    covered.plot(
-        widths, expected, color="#555555", linestyle="--", label=f"Student's t, {predictions.members} members"
-    )
-    covered.plot(widths, found, color=COLOURS[1], label="all force components")
-    at_one = coverage(errors, predictions.forces_std)
-    covered.set(xlabel="interval in predicted σ", ylabel="fraction of errors inside", ylim=(0, 1))
-    covered.set_title(f"1σ: {at_one:.3f}, expected {expected_coverage(predictions.members):.3f}")
-    covered.legend(frameon=False)
-    return figure
-
-
-def origins(generations: Sequence[Generation]) -> Figure:
-    """Where the labelled structures of each generation came from."""
-    figure, (ax,) = new_figure(1, width=7.0)
-    names = list(dict.fromkeys(name for g in generations for name in g.origins))
-    numbers = [g.number for g in generations]
-    bottom = np.zeros(len(generations))
-    for index, name in enumerate(names):
-        counts = np.array([g.origins.get(name, 0) for g in generations])
-        hatch = "" if index < len(COLOURS) - 1 else "//"
-        ax.bar(
-            numbers, counts, bottom=bottom, color=COLOURS[(index + 1) % len(COLOURS)], label=name, hatch=hatch
-        )
-        bottom += counts
-    ax.set(xlabel="generation", ylabel="structures proposed for labelling")
+    ax.set(xlabel="generation", ylabel="fraction of explored frames", ylim=(0, 1.0))
     _whole_numbers(ax, numbers)
-    if names:
-        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend_above(ax)
+    return figure
+
+
+def trust_window(generations: Sequence[Generation]) -> Figure:
+    """Limits of the trust window by generation."""
+    figure, ax = new_figure()
+    known = [(g.number, g.window) for g in generations if g.window is not None]
+    numbers = [number for number, _ in known]
+    for end, name, number in ((1, "upper limit: unphysical above", 1), (0, "lower limit: learned below", 2)):
+        ax.plot(numbers, [window[end] for _, window in known], label=name, **look(number))
+    if len(known) > 1:
+        low, high = ([window[end] for _, window in known] for end in (0, 1))
+        ax.fill_between(numbers, low, high, color=colour(4), alpha=0.25, linewidth=0, label="candidates")
+    ax.set(xlabel="generation", ylabel="largest deviation in a frame (eV/Å)", ylim=(0, None))
+    _whole_numbers(ax, numbers)
+    legend_above(ax, columns=1)
+    return figure
+
+
+def by_generation(counts: Mapping[int, Mapping[str, int]], *, ylabel: str, states: bool = False) -> Figure:
+    """Stacked bars of counts by name.
+
+    Parameters
+    ----------
+    counts
+        By generation and name.
+    ylabel
+        What is counted.
+    states
+        Names are states of labels, which have colours and an order of their own.
+    """
+    figure, ax = new_figure(height=4.6)
+    names = list(dict.fromkeys(name for found in counts.values() for name in found))
+    names.sort(key=list(_STATES).index if states else lambda name: name == "other")
+    numbers = list(counts)
+    bottom = np.zeros(len(numbers))
+    for index, name in enumerate(names):
+        values = np.array([counts[number].get(name, 0) for number in numbers])
+        ax.bar(
+            numbers,
+            values,
+            bottom=bottom,
+            color=_STATES.get(name, colour(index)),
+            label=as_text(name),
+            width=0.7,
+        )
+        bottom += values
+    ax.set(xlabel="generation", ylabel=ylabel)
+    _whole_numbers(ax, numbers)
+    legend_above(ax, columns=2)
     return figure
 
 
@@ -149,40 +152,45 @@ def stage_times(seconds: Sequence[tuple[int, Mapping[str, float]]]) -> Figure:
     seconds
         Generation, and seconds by stage.
     """
-    figure, (ax,) = new_figure(1, width=7.0)
+    figure, ax = new_figure()
     names = list(dict.fromkeys(name for _, stages in seconds for name in stages))
     numbers = [number for number, _ in seconds]
     left = np.zeros(len(seconds))
     for index, name in enumerate(names):
         values = np.array([stages.get(name, 0.0) for _, stages in seconds])
-        ax.barh(numbers, values, left=left, color=COLOURS[(index + 1) % len(COLOURS)], label=name, height=0.7)
+        ax.barh(numbers, values, left=left, color=colour(index), label=name, height=0.7)
         left += values
-    ax.set(xlabel="time (s)", ylabel="generation")
-    ax.set_yticks(numbers)
+    ax.set(xlabel="wall time (s)", ylabel="generation")
+    ax.set_yticks(_ticks(numbers))
     ax.invert_yaxis()
-    if names:
-        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend_above(ax)
     return figure
 
 
-def _diagonal(ax: Axes) -> None:
-    low = (
-        max(ax.get_xlim()[0], ax.get_ylim()[0])
-        if ax.get_xscale() == "log"
-        else min(ax.get_xlim()[0], ax.get_ylim()[0])
-    )
-    high = max(ax.get_xlim()[1], ax.get_ylim()[1])
-    ax.plot([low, high], [low, high], color="#555555", linewidth=0.8, linestyle="--", zorder=0)
+def legend_above(ax: Axes, *, columns: int = 4) -> None:
+    """Put the legend where it hides nothing, in rows as long as one another, of so many entries at most."""
+    entries = len(ax.get_legend_handles_labels()[0])
+    if entries:
+        rows = -(-entries // columns)
+        ax.figure.legend(frameon=False, loc="outside upper center", ncols=-(-entries // rows))
 
 
-def _whole_numbers(ax: Axes, numbers: Sequence[int]) -> None:
-    if numbers:
-        ax.set_xticks(range(min(numbers), max(numbers) + 1))
-
-
-def _plain_numbers(axis: Axis) -> None:
+def plain_numbers(axis: Axis) -> None:
+    """Write 0.02 and not 2×10⁻² on a logarithmic axis."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())
+    axis.grid(visible=True, which="major", color=GRID)
+
+
+def _whole_numbers(ax: Axes, numbers: Sequence[int]) -> None:
+    ax.set_xticks(_ticks(numbers))
+
+
+def _ticks(numbers: Sequence[int]) -> list[int]:
+    """All generations, or about ten of them where there are many."""
+    if not numbers:
+        return []
+    return list(range(min(numbers), max(numbers) + 1, 1 + (max(numbers) - min(numbers)) // 12))

@@ -44,6 +44,16 @@ class HeldOutPredictions:
     members: int
 
     @property
+    def force_sigma(self) -> Array:
+        """(A,) array, eV/Å: predicted error of each atom's force, the norm over its components."""
+        return np.asarray(np.linalg.norm(self.forces_std, axis=1))
+
+    @property
+    def atom_errors(self) -> Array:
+        """(A,) array, eV/Å: norm of the true error of each atom's force."""
+        return np.asarray(np.linalg.norm(self.forces - self.reference_forces, axis=1))
+
+    @property
     def kinds(self) -> list[str]:
         """Classes in the order of the file."""
         return list(dict.fromkeys(str(kind) for kind in self.class_of_frame))
@@ -77,10 +87,12 @@ def predict_held_out(calculator: MLCalculator, frames: Sequence[Atoms] | Path) -
     Raises
     ------
     ValueError
-        If there are no frames, or one has no labels.
+        If there are no frames, one has no labels, or the calculator has no spread.
     """
     from ase.io import read
 
+    if not calculator.supports_spread:
+        raise ValueError(f"{type(calculator).__name__} has no spread; give an ensemble or a committee")
     held_out: list[Atoms] = read(frames, index=":") if isinstance(frames, Path) else list(frames)
     if not held_out:
         raise ValueError("the held-out set is empty")

@@ -22,12 +22,16 @@ def block(path: Path) -> None:
 
 
 class Witness(Calculator):
-    """Stillinger–Weber that writes down whom it labelled, fails for some, and can wait to be killed."""
+    """Stillinger–Weber that writes down whom it labelled, fails for some, and can wait to be killed.
+
+    Once the file `mended` exists it fails no more.
+    """
 
     implemented_properties = ("energy", "free_energy", "forces", "stress")
 
-    def __init__(self, calls=None, fail_below=0, block_at=None, blocked=None, always_die=False):
+    def __init__(self, calls=None, fail_below=0, block_at=None, blocked=None, always_die=False, mended=None):
         super().__init__()
+        self.mended = mended
         self.calls, self.fail_below = calls, fail_below
         self.block_at, self.blocked, self.always_die = block_at, blocked, always_die
         self.inner = StillingerWeber()
@@ -39,7 +43,7 @@ class Witness(Calculator):
             file.write(f"{name} {os.getpid()}\n")
         if self.block_at is not None and len(Path(self.calls).read_text().splitlines()) == self.block_at:
             block(Path(self.blocked))
-        unlucky = int(name[1:3], 16) < self.fail_below
+        unlucky = int(name[1:3], 16) < self.fail_below and not (self.mended and Path(self.mended).exists())
         if unlucky and self.always_die:
             os._exit(9)
         if unlucky:

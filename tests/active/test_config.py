@@ -94,6 +94,34 @@ def test_overrides(path):
         ("explore.dynamics={timestep: 1.0}", ["explore.dynamics", "timestep"]),
         ("explore.dynamics={keep_every: 2}", ["explore.dynamics", "keep_every", "selection.audit"]),
         ("selection.audit=-1", ["selection.audit"]),
+        ("selection.measure=relativ", ["selection.measure", "'relative'"]),
+        ("selection.measure=relative", ["selection", "give level"]),
+        ("selection.level=1.0", ["selection", "leave level out"]),
+        ("explore.dynamics=[]", ["explore.dynamics", "at least 1"]),
+        ("explore.dynamics={explorer: RampedMDs}", ["explore.dynamics", "did you mean 'RampedMD'"]),
+        ("explore.dynamics={explorer: Guards}", ["explore.dynamics", "Guards"]),
+        ("explore.dynamics={weight: 0}", ["explore.dynamics.weight", "greater than 0"]),
+        ("explore.dynamics=[{}, {timestep: 1.0}]", ["explore.dynamics.1", "timestep"]),
+        ("explore.dynamics={guards: {max_step: 1}}", ["explore.dynamics", "explore.limits"]),
+        ("explore.dynamics={uncertainty_bias: {width: 1}}", ["explore.dynamics.uncertainty_bias.height_eV"]),
+        (
+            "explore.dynamics=[{uncertainty_bias: {height_eV: 1, widht: 1}}]",
+            ["explore.dynamics.0.uncertainty_bias.widht", "did you mean 'width'"],
+        ),
+        (
+            "explore.dynamics={uncertainty_bias: {height_eV: 1, width: -1}}",
+            ["explore.dynamics.uncertainty_bias.width"],
+        ),
+        ("explore.limits={max_stp: 0.3}", ["explore.limits", "max_stp"]),
+        ("explore.limits={max_step: -0.3}", ["explore.limits", "max_step"]),
+        ("explore.start.0.limits={max_step: -0.3}", ["explore.start.0.limits", "max_step"]),
+        ("initial.0.limits={max_step: 0.3}", ["initial.0", "limits"]),
+        ("initial.0.filters=[{filter: Densiti}]", ["initial.0", "did you mean 'Density'"]),
+        ("initial.0.filters=[{window: [1, 2]}]", ["initial.0.filters.0", "transform"]),
+        (
+            "initial.0.transforms=[{filter: Density, window: [8, 9]}]",
+            ["initial.0", "density below the window"],
+        ),
         ("explore.dynamics={gate: 1.0}", ["explore.dynamics", "selection.lo"]),
         ("reference.factory=nothing", ["'module:factory'"]),
         ("reference.factory=no_such_module:f", ["no_such_module", "cannot be imported"]),
@@ -111,6 +139,22 @@ def test_overrides(path):
 def test_bad_input_is_named(path, override, parts):
     text = complaint(path, override)
     assert [part for part in parts if part not in text] == [], text
+
+
+@pytest.mark.parametrize(
+    "dynamics",
+    [
+        "{}",
+        "{timestep_fs: 2.0, uncertainty_bias: {height_eV: 2.0, width: 0.1}}",
+        "[{weight: 3}, {explorer: 'ase_mlsample.dynamics:RampedMD', temperature_K: [300, 400]}]",
+    ],
+)
+def test_one_explorer_or_several(path, tmp_path, dynamics):
+    config = read_config(path, overrides=[f"explore.dynamics={dynamics}", "explore.limits={max_step: 0.4}"])
+    assert {explorer.explorer.rpartition(":")[2] for explorer in config.explore.explorers} == {"RampedMD"}
+    resolved = tmp_path / "resolved.yaml"
+    resolved.write_text(dump_config(config))
+    assert read_config(resolved) == config
 
 
 def test_every_problem_is_listed(path):

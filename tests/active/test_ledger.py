@@ -155,3 +155,27 @@ def test_a_failed_transaction_leaves_nothing(ledger, frames):
     connection = sqlite3.connect(ledger.path)
     assert connection.execute("SELECT COUNT(*) FROM systems").fetchone() == (0,)
     connection.close()
+
+
+def test_a_place_in_the_training_set_is_for_good(ledger, frames):
+    def had(order):
+        found = [atoms.info["number"] for atoms in ledger.training_set(REFERENCE)]
+        return found == order
+
+    ledger.propose(0, frames[:4], stage="select", summary={})
+    ledger.propose(1, frames[4:], stage="select", summary={})
+    first, second, third, fourth, last = ledger.proposals()
+    assert not ledger.has_order
+    ledger.add_labels(REFERENCE, [(second, label(2)), (fourth, label(4)), (first, FAILED)])
+    assert had([1, 3])
+    ledger.keep_order(REFERENCE)
+    assert ledger.has_order
+    assert [proposal.structure for proposal in ledger.waiting(REFERENCE)] == [third.structure, last.structure]
+    ledger.forget_failures(REFERENCE)
+    ledger.add_labels(REFERENCE, [(last, label(5)), (third, label(3)), (first, label(1))])
+    assert had([1, 3, 0, 2, 4])
+    ledger.keep_order(REFERENCE, generations=[1])
+    assert had([1, 3, 4, 0, 2])
+    ledger.keep_order(REFERENCE)
+    ledger.keep_order(REFERENCE)
+    assert had([1, 3, 4, 0, 2])

@@ -1,3 +1,5 @@
+import fcntl
+import hashlib
 import io
 import json
 import sqlite3
@@ -10,10 +12,10 @@ from active_helpers import calls, data_set, wait_for
 from ase.io import read, write
 from rich.console import Console
 
-from ase_mlsample.active import ActiveLoop, Ledger
+from ase_mlsample.active import ActiveLoop, Ledger, RunConfig
 from ase_mlsample.active.config_file import parse_config
 from ase_mlsample.active.models import load_model
-from ase_mlsample.active.run_directory import EventLog
+from ase_mlsample.active.run_directory import EventLog, RunDirectory, is_running
 from ase_mlsample.active.summary import generation_table, wide_console
 from ase_mlsample.calculators import StillingerWeber
 from ase_mlsample.cli import main
@@ -150,6 +152,116 @@ def test_failed_labels_can_be_tried_again(values, run_here):
     assert len(calls(values)) == 2 * made
 
 
+class TestRetriesOfAFinishedRun:
+    @pytest.fixture
+    def finished(self, values, run_here, tmp_path):
+        """A run that has ended with failed labels, and how to mend its reference."""
+        values["reference"]["kwargs"] |= {"fail_below": 60, "mended": str(tmp_path / "mended")}
+        values["initial"][0]["n"] = 20
+        values["stop"] = {"max_generations": 2}
+        summary = run_here(values)
+        assert summary["labels"]["failed"] >= 2
+        return summary
+
+    def test_what_is_recovered_is_learned_from(self, finished, values, run_here, tmp_path):
+        before, failed = data_set(values), finished["labels"]["failed"]
+        (tmp_path / "mended").touch()
+        summary = run_here(values, retry_failed=True)
+        last = summary["generations"][-1]
+        assert (last["generation"], len(summary["generations"])) == (2, 3)
+        assert last["select"] == {"retried": failed, "proposed": 0}
+        assert last["label"] == {"retried": {"labelled": failed}}
+        assert last["train"]["n_frames"] == len(before) + failed
+        assert "reused" not in last["train"]
+        assert summary["finished"] == "3 generations are trained"
+        assert "failed" not in summary["labels"]
+        after = data_set(values)
+        assert after[: len(before)] == before  # a place in the training set is for good
+        assert {row[-1] for row in after[len(before) :]} <= {0, 1}
+        assert run_here(values, retry_failed=True) == summary  # nothing is left to try
+        more = run_here(changed(values, stop={"max_generations": 4}))
+        assert len(more["generations"]) == 4
+        assert more["generations"][3]["select"]["checks"] > 0
+        assert data_set(values)[: len(after)] == after
+
+    def test_without_any_recovered_the_model_stays(self, finished, values, run_here):
+        summary = run_here(values, retry_failed=True)
+        last = summary["generations"][-1]
+        assert last["label"] == {"retried": {"failed": finished["labels"]["failed"]}}
+        assert last["train"]["reused"]
+        assert summary["labels"] == finished["labels"]
+
+    def test_a_retry_that_is_killed_goes_on(self, finished, values, run_here, tmp_path, monkeypatch):
+        (tmp_path / "mended").touch()
+        labelled = Ledger.keep_order
+
+        def killed(self, reference, **options):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Ledger, "keep_order", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_here(values, retry_failed=True)
+        monkeypatch.setattr(Ledger, "keep_order", labelled)
+        summary = run_here(values)
+        assert len(summary["generations"]) == 3
+        assert "failed" not in summary["labels"]
+
+
+def test_labels_had_again_in_the_course_of_a_run_move_no_others(values, run_here, tmp_path):
+    values["reference"]["kwargs"] |= {"fail_below": 60, "mended": str(tmp_path / "mended")}
+    values["initial"][0]["n"] = 20
+    run_here(changed(values, stop={"max_generations": 1}))
+    before = data_set(values)
+    (tmp_path / "mended").touch()
+    run_here(values, retry_failed=True)
+    assert data_set(values)[: len(before)] == before
+    written = read(Path(values["directory"]) / "dataset.extxyz", ":")
+    assert [atoms.info["REF_energy"] for atoms in written] == pytest.approx([r[2] for r in data_set(values)])
+
+
+class TestRunsOfEarlierVersions:
+    """Their configuration lacks settings that were added since."""
+
+    @pytest.fixture
+    def earlier(self, values, run_here):
+        run_here(changed(values, stop={"max_generations": 2}))
+        database = Ledger.open(ledger(values))
+        config = database.meta("config")
+        del config["live"], config["selection"]["measure"], config["selection"]["level"]
+        del config["explore"]["limits"], config["explore"]["start"][0]["limits"]
+        config["explore"]["dynamics"] = values["explore"]["dynamics"]
+        for sampler in (*config["initial"], *config["explore"]["start"]):
+            del sampler["filters"]
+        database.set_meta("config", config)
+        with database._write() as connection:
+            connection.execute("DELETE FROM meta WHERE key IN ('fingerprint', 'order')")
+        return config
+
+    def test_they_go_on(self, earlier, values, run_here, tmp_path):
+        before = data_set(values)
+        run_here(values)
+        assert data_set(values)[: len(before)] == before
+        straight = changed(values) | {"directory": str(tmp_path / "straight")}
+        run_here(straight)
+        assert data_set(straight) == data_set(values)
+
+    def test_their_tasks_keep_their_keys(self, earlier, values):
+        frozen = {key: value for key, value in earlier.items() if key in RunConfig.model_fields}
+        for free in ("name", "directory", "executors", "stop", "testset"):
+            del frozen[free]
+        expected = hashlib.sha256(json.dumps(frozen, sort_keys=True).encode()).hexdigest()[:8]
+        config = parse_config(values, source="test")
+        for _ in range(2):  # the second time the ledger holds the completed configuration
+            with RunDirectory(config) as directory:
+                assert directory.fingerprint == expected
+                assert directory.ledger.meta("config")["live"] is True
+
+    def test_what_is_new_must_have_its_default(self, earlier, values, run_here):
+        values["selection"] |= {"measure": "relative", "level": 1.0}
+        with pytest.raises(ValueError, match=r"selection.measure: 'force' before, 'relative' now"):
+            run_here(values)
+
+
 def test_failures_that_only_the_store_knows_are_tried_again_too(values, run_here):
     values["reference"]["kwargs"]["fail_below"] = 256
     with pytest.raises(RuntimeError, match="no label"):
@@ -244,6 +356,18 @@ def test_two_runs_cannot_share_a_folder(values, spawn, run_here, tmp_path):
     with pytest.raises(RuntimeError, match=rf"another run \(process {process.pid}\)"):
         run_here(values)
     assert main(["status", values["directory"]]) == 0
+
+
+def test_whoever_only_asks_whether_a_run_is_at_work_keeps_none_from_starting(values, monkeypatch):
+    folder = Path(values["directory"])
+    folder.mkdir()
+    asking = (folder / "run.lock").open("w")
+    fcntl.flock(asking, fcntl.LOCK_SH)  # as `is_running` does, for an instant
+    monkeypatch.setattr("ase_mlsample.active.run_directory.time.sleep", lambda _: asking.close())
+    with RunDirectory(parse_config(values, source="test")):
+        assert asking.closed
+        assert is_running(folder)
+    assert not is_running(folder)
 
 
 def test_a_report_that_fails_does_not_end_the_run(values, quiet):

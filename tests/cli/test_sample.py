@@ -41,6 +41,16 @@ def test_yaml_file_as_in_a_run(here):
     assert [set(atoms.symbols) for atoms in read("samples.extxyz", ":")] == [{"Cu"}] * 3
 
 
+def test_filters_of_a_yaml_file_hold(here):
+    window = "{filter: Density, window: [2.0, 2.3]}"
+    sampler = "sampler: PerturbedCrystal, crystals: diamond, symbol: Si, volume: [0.7, 1.3]"
+    text = f"{{{sampler}, filters: [{window}]}}"
+    (here / "s.yaml").write_text(text)
+    assert main(["sample", "s.yaml", "-n", "6"]) == 0
+    for atoms in read("samples.extxyz", ":"):
+        assert 2.0 <= atoms.get_masses().sum() / atoms.get_volume() * 1.66053907 <= 2.3
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

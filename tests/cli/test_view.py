@@ -1,38 +1,35 @@
-import numpy as np
 import pytest
-from ase.build import bulk
 from ase.io import write
 
 from ase_mlsample.cli import main
-from ase_mlsample.cli.view import open_gui, prepare
+from tests.gui.frames import bare, coloured
 
 
 @pytest.fixture
 def frames():
-    coloured, plain = bulk("Si", cubic=True), bulk("Si")
-    coloured.new_array("force_sigma", np.linspace(0.1, 0.8, 8))
-    return [coloured, plain]
+    return [coloured(), bare()]
 
 
-def test_prepare_spans_all_frames_and_fills_the_bare_ones(frames):
-    assert prepare(frames, "force_sigma") == (0.1, 0.8)
-    assert np.isnan(frames[1].arrays["force_sigma"]).all()
+@pytest.fixture
+def shown(monkeypatch):
+    """What would be opened, in place of windows."""
+    calls = []
 
+    class Gui:
+        def run(self):
+            pass
 
-def test_prepare_without_the_array_changes_nothing(frames):
-    assert prepare(frames, "energy_sigma") is None
-    assert "energy_sigma" not in frames[0].arrays
+    def still(frames, color, *, window, log, title):
+        calls.append((len(frames), color, window, log, title))
+        return Gui()
 
+    def live(path, color, *, window, log, history, interval_s):
+        calls.append((path, color, window, log, history, interval_s))
+        return Gui()
 
-def test_vectors_cannot_be_colours(frames):
-    with pytest.raises(ValueError, match=r"shape \(8, 3\)"):
-        prepare(frames, "positions")
-
-
-def test_no_display_is_said(frames, monkeypatch):
-    monkeypatch.delenv("DISPLAY", raising=False)
-    with pytest.raises(RuntimeError, match="ASE GUI"):
-        open_gui(frames, "force_sigma", (0.1, 0.8))
+    monkeypatch.setattr("ase_mlsample.gui.open_viewer", still, raising=False)
+    monkeypatch.setattr("ase_mlsample.gui.open_live", live, raising=False)
+    return calls
 
 
 @pytest.mark.parametrize(
@@ -40,6 +37,8 @@ def test_no_display_is_said(frames, monkeypatch):
     [
         ([], "has no extxyz file: nothing was proposed"),
         (["--generation", "7"], "no extxyz file of generation 7"),
+        (["--live", "--generation", "7"], "--generation has no meaning with --live"),
+        (["--range", "2", "1"], "--range goes from a smaller to a larger number, got 2 1"),
     ],
 )
 def test_a_run_without_candidates(tmp_path, capsys, arguments, message):
@@ -50,26 +49,49 @@ def test_a_run_without_candidates(tmp_path, capsys, arguments, message):
 def test_a_path_that_is_not_there(tmp_path, capsys):
     assert main(["view", str(tmp_path / "x")]) == 2
     assert "neither a run's directory nor a file" in capsys.readouterr().err
+    assert main(["view", str(tmp_path / "x" / "y"), "--live"]) == 2
+    assert "is not there" in capsys.readouterr().err
+
+
+def test_a_file_has_no_generations(tmp_path, capsys, frames):
+    write(tmp_path / "a.extxyz", frames)
+    assert main(["view", str(tmp_path / "a.extxyz"), "--generation", "2"]) == 2
+    assert "a.extxyz is a file" in capsys.readouterr().err
+
+
+def test_vectors_cannot_be_colours(tmp_path, capsys, frames):
+    write(tmp_path / "a.extxyz", frames)
+    assert main(["view", str(tmp_path / "a.extxyz"), "--color", "REF_forces"]) == 2
+    assert "--color '|REF_forces|'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("generation", "n"), [(None, 2), (1, 1)])
-def test_the_gui_gets_the_frames_of_the_generation(tmp_path, monkeypatch, capsys, frames, generation, n):
+def test_the_gui_gets_the_frames_of_the_generation(tmp_path, shown, capsys, frames, generation, n):
     folder = tmp_path / "candidates"
     folder.mkdir()
     write(folder / "0001.extxyz", frames[:1])
     write(folder / "0002.extxyz", frames)
-    shown = []
-
-    class Gui:
-        def run(self):
-            pass
-
-    def fake(frames, color, window):
-        shown.append((len(frames), color, window))
-        return Gui()
-
-    monkeypatch.setattr("ase_mlsample.cli.view.open_gui", fake)
     arguments = [] if generation is None else ["--generation", str(generation)]
     assert main(["view", str(tmp_path), *arguments]) == 0
-    assert shown == [(n, "force_sigma", (0.1, 0.8))]
-    assert f"{n} frames, force_sigma from 0.1 to 0.8" in capsys.readouterr().out
+    path = folder / ("0002.extxyz" if generation is None else "0001.extxyz")
+    assert shown == [(n, "force_sigma", None, False, str(path))]
+    assert f"{n} frames, force_sigma from 0.1 to 0.8 eV/Å" in capsys.readouterr().out
+
+
+def test_without_the_array_elements_are_shown(tmp_path, shown, capsys):
+    write(tmp_path / "a.extxyz", bare())
+    assert main(["view", str(tmp_path / "a.extxyz"), "--range", "0", "1"]) == 0
+    assert "no array 'force_sigma' in any frame; shown by element" in capsys.readouterr().out
+    assert shown[0][2] == (0.0, 1.0)
+
+
+def test_live_takes_a_run_or_a_file_that_may_come_later(tmp_path, shown):
+    assert main(["view", str(tmp_path / "later"), "--live", "--history", "7"]) == 0
+    assert (
+        main(["view", str(tmp_path / "md.extxyz"), "--live", "--color", "force", "--interval", "2", "--log"])
+        == 0
+    )
+    assert shown == [
+        (tmp_path / "later", "force_sigma", None, False, 7, 0.5),
+        (tmp_path / "md.extxyz", "force", None, True, 200, 2.0),
+    ]

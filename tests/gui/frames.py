@@ -1,0 +1,20 @@
+"""Structures as the viewer gets them: different sizes, some with arrays, some without."""
+
+import numpy as np
+from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
+
+
+def coloured():
+    """Eight atoms with disagreement, forces of a model and labels."""
+    atoms = bulk("Si", cubic=True)
+    atoms.new_array("force_sigma", np.linspace(0.1, 0.8, 8))
+    atoms.new_array("REF_forces", np.zeros((8, 3)))
+    atoms.calc = SinglePointCalculator(atoms, forces=np.tile([3.0, 0.0, 4.0], (8, 1)))
+    atoms.info |= {"generation": 2, "time_fs": 1500.0, "temperature_K": 900.2, "stop_reason": "uncertain"}
+    return atoms
+
+
+def bare():
+    """Two atoms and nothing else."""
+    return bulk("Si")
