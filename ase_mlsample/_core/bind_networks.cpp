@@ -1,10 +1,12 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -57,12 +59,17 @@ std::vector<mlsample::LayerWeights<T>> layers_of(const Layers& given, int64_t me
 }
 
 template <class T>
-std::unique_ptr<mlsample::Networks<T>> make_networks(const std::string& activation, const std::vector<Layers>& elements,
-                                                     int64_t members) {
+std::vector<std::vector<mlsample::LayerWeights<T>>> all_layers(const std::vector<Layers>& elements, int64_t members) {
     std::vector<std::vector<mlsample::LayerWeights<T>>> layers;
     for (const Layers& element : elements) layers.push_back(layers_of<T>(element, members));
+    return layers;
+}
+
+template <class T>
+std::unique_ptr<mlsample::Networks<T>> make_networks(const std::string& activation, const std::vector<Layers>& elements,
+                                                     int64_t members) {
     return std::make_unique<mlsample::Networks<T>>(static_cast<int>(members), mlsample::activation_named(activation),
-                                                   layers);
+                                                   all_layers<T>(elements, members));
 }
 
 void construct(PyNetworks* self, const std::string& activation, const std::vector<Layers>& elements) {
@@ -99,6 +106,49 @@ nb::tuple evaluate(const PyNetworks& networks, const Array& aev, const Array& sp
     return networks.with([&](const auto& one) { return evaluate_as(one, aev, species, mean); });
 }
 
+void set_weights(PyNetworks& networks, const std::vector<Layers>& elements) {
+    if (networks.single) networks.single->set_weights(all_layers<float>(elements, networks.single->members()));
+    else networks.twofold->set_weights(all_layers<double>(elements, networks.twofold->members()));
+}
+
+template <class T>
+nb::list weight_gradient_as(const mlsample::Networks<T>& networks, const Array& aev, const Array& species,
+                            const Array& by_energy, const std::optional<Array>& tangent) {
+    const std::string kind = std::is_same_v<T, float> ? "float32 " : "float64 ";
+    const T* rows = checked<T>(aev, "aev", {-1, networks.inputs()}, (kind + "(N, inputs)").c_str());
+    const auto n = static_cast<int64_t>(aev.shape(0));
+    const int64_t members = networks.members(), inputs = networks.inputs();
+    const int32_t* kinds = checked<int32_t>(species, "species", {n}, "int32 (N,)");
+    const T* a = checked<T>(by_energy, "by_energy", {members, n}, (kind + "(M, N)").c_str());
+    const T* u = nullptr;
+    if (tangent) u = checked<T>(*tangent, "tangent", {members, n, inputs}, (kind + "(M, N, inputs)").c_str());
+    std::vector<typename mlsample::Networks<T>::WeightGradient> out;
+    nb::list result;
+    for (int e = 0; e < networks.num_species(); ++e) {
+        typename mlsample::Networks<T>::WeightGradient arrays;
+        nb::list weights, biases;
+        for (const auto& [outputs, of_inputs] : networks.shapes(e)) {
+            nb::object weight, bias;
+            arrays.weights.push_back(new_array<T>({size_t(members), size_t(outputs), size_t(of_inputs)}, weight));
+            arrays.biases.push_back(new_array<T>({size_t(members), 1, size_t(outputs)}, bias));
+            weights.append(weight);
+            biases.append(bias);
+        }
+        out.push_back(std::move(arrays));
+        result.append(nb::make_tuple(weights, biases));
+    }
+    {
+        nb::gil_scoped_release release;
+        networks.weight_gradient(kinds, n, rows, a, u, out);
+    }
+    return result;
+}
+
+nb::list weight_gradient(const PyNetworks& networks, const Array& aev, const Array& species, const Array& by_energy,
+                         const std::optional<Array>& tangent) {
+    return networks.with([&](const auto& one) { return weight_gradient_as(one, aev, species, by_energy, tangent); });
+}
+
 nb::tuple evaluate_ani(const mlsample::Aev& aev, const PyNetworks& networks, const Array& species, const Array& first,
                        const Array& second, const Array& vectors, const Array& frame_first, bool mean) {
     mlsample::AevGraph graph = mlsample::make_graph(species, first, second, vectors);
@@ -125,7 +175,12 @@ void bind_networks(nb::module_& m) {
         .def_prop_ro("members", [](const PyNetworks& self) { return self.with([](const auto& n) { return n.members(); }); })
         .def_prop_ro("inputs", [](const PyNetworks& self) { return self.with([](const auto& n) { return n.inputs(); }); })
         .def("evaluate", &evaluate, nb::arg("aev"), nb::arg("species"), nb::kw_only(), nb::arg("mean"),
-             "Energies (M, N) and their derivatives by the AEV, (M, N, L) or (1, N, L) for the mean over members.");
+             "Energies (M, N) and their derivatives by the AEV, (M, N, L) or (1, N, L) for the mean over members.")
+        .def("set_weights", &set_weights, nb::arg("elements"), "Take over other weights of the same shapes.")
+        .def("weight_gradient", &weight_gradient, nb::arg("aev"), nb::arg("species"), nb::arg("by_energy"),
+             nb::arg("tangent").none(),
+             "For each element the derivatives by weights and biases of sum(by_energy * energies) + sum(tangent * g), "
+             "g the energies' derivatives by the AEV.");
     m.def("evaluate_ani", &evaluate_ani, nb::arg("aev"), nb::arg("networks"), nb::arg("species"), nb::arg("first"),
           nb::arg("second"), nb::arg("vectors"), nb::arg("frame_first"), nb::kw_only(), nb::arg("mean"),
           "Energies (M, N), and the derivatives of their sums (or of the members' mean) by positions (m, N, 3) and by "

@@ -10,7 +10,7 @@ namespace {
 
 template <class T>
 struct Activated {
-    Vec<T> value, slope;
+    Vec<T> value, slope, curvature;  // f, f' and f''; what is not used costs nothing
 };
 
 template <class T>
@@ -54,20 +54,23 @@ MLSAMPLE_INLINE Activated<T> activate(Vec<T> x) {
     const Vec<T> zero{}, one = splat<T>(T(1));
     if constexpr (kind == ActivationKind::celu) {  // alpha = 0.1
         const Vec<T> e = exponential<T>(below_zero<T>(x) * T(10)), low = (e - T(1)) * T(0.1);
-        return {x > zero ? x : low, x > zero ? one : e};
+        return {x > zero ? x : low, x > zero ? one : e, x > zero ? zero : e * T(10)};
     } else if constexpr (kind == ActivationKind::gelu) {
         const Vec<T> z = magnitude<T>(x) * T(0.70710678118654752440);
         const Vec<T> gauss = exponential<T>(-z * z);
         const Vec<T> tail = gauss * scaled_erfc(T(6) / (z + T(3)) - T(1)) * T(0.5);  // of the normal distribution
         const Vec<T> below = x < zero ? tail : one - tail;
-        return {x * below, below + x * gauss * T(0.39894228040143267794)};
+        const Vec<T> density = gauss * T(0.39894228040143267794);
+        return {x * below, below + x * density, density * (T(2) - x * x)};
     } else if constexpr (kind == ActivationKind::tanh) {
         const Vec<T> e = exponential<T>(magnitude<T>(x) * T(-2)), t = (one - e) / (one + e);
-        return {x < zero ? -t : t, one - t * t};
+        const Vec<T> value = x < zero ? -t : t, slope = one - t * t;
+        return {value, slope, value * slope * T(-2)};
     } else {  // softplus
         const Vec<T> e = exponential<T>(-magnitude<T>(x)), sum = one + e;
         const Vec<T> high = x > zero ? x : zero;
-        return {high + log2<T>(sum) * T(0.69314718055994530942), (x < zero ? e : one) / sum};
+        const Vec<T> slope = (x < zero ? e : one) / sum;
+        return {high + log2<T>(sum) * T(0.69314718055994530942), slope, slope * (one - slope)};
     }
 }
 

@@ -3,74 +3,11 @@
 #include "network_kernels.hpp"
 
 #include "network_activations.hpp"
+#include "network_tiles.hpp"
 
 namespace mlsample {
 namespace MLSAMPLE_ISA {
 namespace {
-
-#if defined(__AVX512F__)
-constexpr int most_columns = 4;  // of a tile, in vectors: 32 registers
-constexpr int tile_rows[] = {0, 24, 12, 8, 6};
-#else
-constexpr int most_columns = 3;  // 16 registers
-constexpr int tile_rows[] = {0, 12, 6, 4};
-#endif
-
-// sums (height, columns) of x (height, inputs) times w (inputs, w_row). Not inlined: whatever surrounded the loop
-// would take registers from it.
-template <class T, int columns>
-__attribute__((noinline)) void tile(const T* x, int64_t x_row, const T* w, int64_t w_row, int inputs, Vec<T>* sums) {
-    constexpr int height = tile_rows[columns];
-    Vec<T> sum[height][columns]{};
-    for (int k = 0; k < inputs; ++k) {
-        Vec<T> weight[columns];
-#pragma GCC unroll 4
-        for (int c = 0; c < columns; ++c) weight[c] = load(w + k * w_row + c * width<T>);
-#pragma GCC unroll 24
-        for (int r = 0; r < height; ++r) {
-            const Vec<T> value = splat<T>(x[r * x_row + k]);
-#pragma GCC unroll 4
-            for (int c = 0; c < columns; ++c) sum[r][c] += value * weight[c];
-        }
-    }
-#pragma GCC unroll 24
-    for (int r = 0; r < height; ++r) {
-#pragma GCC unroll 4
-        for (int c = 0; c < columns; ++c) sums[r * columns + c] = sum[r][c];
-    }
-}
-
-// finish(row, column, sum) for sums of x (rows, inputs) times w (inputs, w_row), over one strip of columns. Every row
-// is summed in the same order, whatever rows it is worked on with.
-template <class T, int columns, class Finish>
-MLSAMPLE_INLINE void strip(const T* x, int64_t x_row, int rows, const T* w, int64_t w_row, int inputs,
-                           const Finish& finish) {
-    constexpr int height = tile_rows[columns];
-    Vec<T> sums[height * columns];
-    for (int row = 0; row < rows; row += height) {
-        tile<T, columns>(x + row * x_row, x_row, w, w_row, inputs, sums);
-        for (int r = 0; r < height; ++r) {
-            for (int c = 0; c < columns; ++c) finish(row + r, c * width<T>, sums[r * columns + c]);
-        }
-    }
-}
-
-template <class T, class Finish>
-MLSAMPLE_INLINE void multiply(const T* x, int64_t x_row, int rows, const T* w, int64_t w_row, int inputs,
-                              const Finish& finish) {
-    const int vectors = static_cast<int>(w_row / width<T>);
-    for (int v = 0, taken; v < vectors; v += taken) {
-        const int left = vectors - v, first = v * width<T>;
-        taken = left % 3 == 0 || left < most_columns ? (left < 3 ? left : 3) : most_columns;
-        const auto shifted = [&](int row, int column, Vec<T> sum) { finish(row, first + column, sum); };
-        if (taken == 1) strip<T, 1>(x, x_row, rows, w + first, w_row, inputs, shifted);
-        else if (taken == 2) strip<T, 2>(x, x_row, rows, w + first, w_row, inputs, shifted);
-        else if (taken == 3) strip<T, 3>(x, x_row, rows, w + first, w_row, inputs, shifted);
-#if defined(__AVX512F__)
-        else strip<T, 4>(x, x_row, rows, w + first, w_row, inputs, shifted);
-#endif
-    }
-}
 
 // Memory of a block: rows of `widest` numbers.
 template <class T>
@@ -107,7 +44,7 @@ const T* hidden_layers(const NetworkLayer<T>* layers, int n_layers, const Blocks
     for (int l = 0; l + 1 < n_layers; ++l) {
         const NetworkLayer<T>& layer = layers[l];
         T* slopes = b.slopes + l * network_block * b.row;
-        multiply<T>(x, b.row, rows, layer.weights, layer.forward_row, layer.inputs,
+        multiply<T>({x, b.row, 1}, rows, layer.weights, layer.forward_row, layer.forward_row, layer.inputs,
                     [&](int row, int column, Vec<T> sum) {
                         const Activated<T> a = activate<T, kind>(sum + load(layer.bias + column));
                         store<T>(y + row * b.row + column, a.value);
@@ -141,7 +78,7 @@ void backward(const NetworkLayer<T>* layers, int n_layers, const Blocks<T>& b, i
     for (int l = n_layers - 2; l > 0; --l) {
         const NetworkLayer<T>& layer = layers[l];
         const T* slopes = b.slopes + (l - 1) * network_block * b.row;
-        multiply<T>(delta, b.row, rows, layer.transposed, layer.backward_row, layer.outputs,
+        multiply<T>({delta, b.row, 1}, rows, layer.transposed, layer.backward_row, layer.backward_row, layer.outputs,
                     [&](int row, int column, Vec<T> sum) {
                         const int64_t at = row * b.row + column;
                         store<T>(other + at, sum * load(slopes + at));
@@ -155,7 +92,8 @@ void backward(const NetworkLayer<T>* layers, int n_layers, const Blocks<T>& b, i
         store<T>(at, add ? load(at) + sum : sum);
     };
     if (n_layers > 1) {
-        multiply<T>(delta, b.row, rows, layers[0].transposed, layers[0].backward_row, layers[0].outputs, keep);
+        const NetworkLayer<T>& first = layers[0];
+        multiply<T>({delta, b.row, 1}, rows, first.transposed, first.backward_row, first.backward_row, first.outputs, keep);
         return;
     }
     for (int row = 0; row < rows; ++row) {
@@ -223,14 +161,15 @@ void run(const NetworkTask<T>& task) {
 }
 
 template <class T>
-NetworkKernels<T> kernels() {
-    return {&scratch_bytes<T>, &run<T>};
+void fill(NetworkKernels<T>* kernels) {
+    kernels->scratch_bytes = scratch_bytes<T>;
+    kernels->run = run<T>;
 }
 
 }  // namespace
 
-void network_kernels_single(NetworkKernels<float>* out) { *out = kernels<float>(); }
-void network_kernels_double(NetworkKernels<double>* out) { *out = kernels<double>(); }
+void network_kernels_single(NetworkKernels<float>* kernels) { fill(kernels); }
+void network_kernels_double(NetworkKernels<double>* kernels) { fill(kernels); }
 
 }  // namespace MLSAMPLE_ISA
 }  // namespace mlsample

@@ -44,7 +44,32 @@ struct NetworkKernels {
     void (*run)(const NetworkTask<T>&);
 };
 
+// One member of one element in training: what sum_i (a_i E_i + u_i . dE_i/d(aev_i)) changes with its weights. Row k of
+// `rows` names an atom's row of aev, by_energy and tangent.
+template <class T>
+struct WeightTask {
+    const NetworkLayer<T>* layers;  // (n_layers,)
+    int n_layers, widest;
+    ActivationKind activation;
+    const int32_t* rows;
+    int64_t count;
+    const T* aev;                   // (N, inputs)
+    const T* by_energy;             // (N,): a
+    const T* tangent;               // (N, inputs): u, or null for none
+    T* const* weights;              // (n_layers,): (outputs, inputs) each, overwritten
+    T* const* biases;               // (n_layers,): (outputs,) each, overwritten; or null
+    void* scratch;                  // aligned to 64 bytes
+};
+
+template <class T>
+struct WeightKernels {
+    int64_t (*scratch_bytes)(const NetworkLayer<T>* layers, int n_layers, int widest);
+    void (*run)(const WeightTask<T>&);
+};
+
 MLSAMPLE_DECLARE_KERNEL(void, network_kernels_single, (NetworkKernels<float>*))
 MLSAMPLE_DECLARE_KERNEL(void, network_kernels_double, (NetworkKernels<double>*))
+MLSAMPLE_DECLARE_KERNEL(void, weight_kernels_single, (WeightKernels<float>*))
+MLSAMPLE_DECLARE_KERNEL(void, weight_kernels_double, (WeightKernels<double>*))
 
 }  // namespace mlsample

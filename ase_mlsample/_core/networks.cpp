@@ -19,13 +19,10 @@ int64_t filled_up(int64_t n, int64_t step) { return (n + step - 1) / step * step
 template <class T>
 constexpr int64_t row_step = kAlignment / static_cast<int64_t>(sizeof(T));
 
-template <class T>
-NetworkKernels<T> choose_kernels() {
-    NetworkKernels<T> kernels;
-    if constexpr (std::is_same_v<T, float>) MLSAMPLE_PICK_KERNEL(network_kernels_single)(&kernels);
-    else MLSAMPLE_PICK_KERNEL(network_kernels_double)(&kernels);
-    return kernels;
-}
+void choose(NetworkKernels<float>* kernels) { MLSAMPLE_PICK_KERNEL(network_kernels_single)(kernels); }
+void choose(NetworkKernels<double>* kernels) { MLSAMPLE_PICK_KERNEL(network_kernels_double)(kernels); }
+void choose(WeightKernels<float>* kernels) { MLSAMPLE_PICK_KERNEL(weight_kernels_single)(kernels); }
+void choose(WeightKernels<double>* kernels) { MLSAMPLE_PICK_KERNEL(weight_kernels_double)(kernels); }
 
 template <class T>
 void check_layers(const std::vector<LayerWeights<T>>& layers, int inputs, size_t element) {
@@ -59,7 +56,9 @@ ActivationKind activation_named(const std::string& name) {
 template <class T>
 Networks<T>::Networks(int members, ActivationKind activation,
                       const std::vector<std::vector<LayerWeights<T>>>& elements)
-    : members_(members), activation_(activation), kernels_(choose_kernels<T>()) {
+    : members_(members), activation_(activation) {
+    choose(&kernels_);
+    choose(&weight_kernels_);
     if (members < 1) throw std::invalid_argument("members must be at least 1, not " + std::to_string(members));
     if (elements.empty() || elements[0].empty()) throw std::invalid_argument("networks need at least one element");
     if (elements[0][0].inputs < 1 || elements[0][0].inputs > kWidest) {
@@ -69,45 +68,85 @@ Networks<T>::Networks(int members, ActivationKind activation,
     elements_.resize(elements.size());
     for (size_t e = 0; e < elements.size(); ++e) {
         check_layers(elements[e], inputs_, e);
-        pack(static_cast<int>(e), elements[e]);
+        reserve(elements_[e], elements[e]);
+        pack(elements_[e], elements[e]);
     }
 }
 
 template <class T>
-T* Networks<T>::reserve(int64_t numbers) {
-    memory_.emplace_back(static_cast<size_t>(numbers + row_step<T>), T(0));
-    const auto address = reinterpret_cast<uintptr_t>(memory_.back().data());
-    return reinterpret_cast<T*>((address + kAlignment - 1) / kAlignment * kAlignment);
+std::vector<std::pair<int, int>> Networks<T>::shapes(int element) const {
+    std::vector<std::pair<int, int>> found;
+    for (int l = 0; l < elements_[element].n_layers; ++l) {
+        found.emplace_back(elements_[element].layers[l].outputs, elements_[element].layers[l].inputs);
+    }
+    return found;
 }
 
 template <class T>
-void Networks<T>::pack(int element, const std::vector<LayerWeights<T>>& given) {
-    Element& out = elements_[element];
-    out.n_layers = static_cast<int>(given.size());
-    deepest_ = std::max(deepest_, out.n_layers);
+void Networks<T>::set_weights(const std::vector<std::vector<LayerWeights<T>>>& elements) {
+    bool same = elements.size() == elements_.size();
+    for (size_t e = 0; same && e < elements.size(); ++e) {
+        same = elements[e].size() == static_cast<size_t>(elements_[e].n_layers);
+        for (size_t l = 0; same && l < elements[e].size(); ++l) {
+            const NetworkLayer<T>& layer = elements_[e].layers[l];
+            same = elements[e][l].inputs == layer.inputs && elements[e][l].outputs == layer.outputs;
+        }
+    }
+    if (!same) throw std::invalid_argument("the new weights have other shapes than the networks");
+    for (size_t e = 0; e < elements.size(); ++e) pack(elements_[e], elements[e]);
+}
+
+template <class T>
+void Networks<T>::reserve(Element& element, const std::vector<LayerWeights<T>>& given) {
+    element.n_layers = static_cast<int>(given.size());
+    deepest_ = std::max(deepest_, element.n_layers);
+    std::vector<int64_t> starts;
+    int64_t total = 0;
+    const auto take = [&](int64_t numbers) {
+        starts.push_back(total);
+        total += filled_up(numbers, row_step<T>);
+    };
     for (int m = 0; m < members_; ++m) {
         for (const LayerWeights<T>& from : given) {
-            const int64_t rows = from.inputs, columns = from.outputs;
             NetworkLayer<T> layer{};
-            layer.inputs = static_cast<int>(rows);
-            layer.outputs = static_cast<int>(columns);
-            layer.forward_row = static_cast<int>(filled_up(columns, row_step<T>));
-            layer.backward_row = static_cast<int>(filled_up(rows, row_step<T>));
+            layer.inputs = static_cast<int>(from.inputs);
+            layer.outputs = static_cast<int>(from.outputs);
+            layer.forward_row = static_cast<int>(filled_up(from.outputs, row_step<T>));
+            layer.backward_row = static_cast<int>(filled_up(from.inputs, row_step<T>));
             widest_ = std::max({widest_, layer.forward_row, layer.backward_row});
-            T* weights = reserve(rows * layer.forward_row);
-            T* transposed = reserve(columns * layer.backward_row);
-            T* bias = reserve(layer.forward_row);
-            const T* w = from.weights + m * rows * columns;
+            take(from.inputs * layer.forward_row);
+            take(from.outputs * layer.backward_row);
+            take(layer.forward_row);
+            element.layers.push_back(layer);
+        }
+    }
+    element.memory.assign(static_cast<size_t>(total + row_step<T>), T(0));
+    const auto address = reinterpret_cast<uintptr_t>(element.memory.data());
+    T* const base = reinterpret_cast<T*>((address + kAlignment - 1) / kAlignment * kAlignment);
+    size_t next = 0;
+    for (NetworkLayer<T>& layer : element.layers) {
+        layer.weights = base + starts[next++];
+        layer.transposed = base + starts[next++];
+        layer.bias = base + starts[next++];
+    }
+}
+
+template <class T>
+void Networks<T>::pack(const Element& element, const std::vector<LayerWeights<T>>& given) {
+    for (int m = 0; m < members_; ++m) {
+        for (int l = 0; l < element.n_layers; ++l) {
+            const NetworkLayer<T>& layer = element.layers[m * element.n_layers + l];
+            const int64_t rows = layer.inputs, columns = layer.outputs;
+            // the element's own memory, which its layers point into
+            T *weights = const_cast<T*>(layer.weights), *transposed = const_cast<T*>(layer.transposed);
+            T* bias = const_cast<T*>(layer.bias);
+            const T* w = given[l].weights + m * rows * columns;
             for (int64_t o = 0; o < columns; ++o) {
                 for (int64_t i = 0; i < rows; ++i) {
                     weights[i * layer.forward_row + o] = transposed[o * layer.backward_row + i] = w[o * rows + i];
                 }
-                if (from.bias) bias[o] = from.bias[m * columns + o];
+                bias[o] = given[l].bias ? given[l].bias[m * columns + o] : T(0);
             }
-            layer.weights = weights;
-            layer.transposed = transposed;
-            layer.bias = bias;
-            out.layers.push_back(layer);
         }
     }
 }
@@ -151,12 +190,7 @@ void Networks<T>::run(const int32_t* species, int64_t count, const T* aev, bool 
 template <class T>
 void Networks<T>::evaluate(const int32_t* species, int64_t count, const T* aev, bool mean, T* energies,
                            T* gradient) const {
-    for (int64_t i = 0; i < count; ++i) {
-        if (species[i] < 0 || species[i] >= num_species()) {
-            throw std::invalid_argument("species[" + std::to_string(i) + "] is " + std::to_string(species[i]) +
-                                        ", out of range for " + std::to_string(num_species()) + " elements");
-        }
-    }
+    check_species(species, count);
     parallel_parts(count, parts_for(count, 8), [&](int, int64_t from, int64_t to) {
         // 32-bit row numbers hold for a slice, whatever the number of atoms
         constexpr int64_t slice = int64_t(1) << 16;
@@ -165,6 +199,54 @@ void Networks<T>::evaluate(const int32_t* species, int64_t count, const T* aev, 
             run(species + begin, n, aev + begin * inputs_, mean, energies + begin, count, gradient + begin * inputs_,
                 count * inputs_, thread_scratch(scratch_bytes(n)));
         }
+    });
+}
+
+template <class T>
+void Networks<T>::check_species(const int32_t* species, int64_t count) const {
+    for (int64_t i = 0; i < count; ++i) {
+        if (species[i] < 0 || species[i] >= num_species()) {
+            throw std::invalid_argument("species[" + std::to_string(i) + "] is " + std::to_string(species[i]) +
+                                        ", out of range for " + std::to_string(num_species()) + " elements");
+        }
+    }
+}
+
+template <class T>
+void Networks<T>::weight_gradient(const int32_t* species, int64_t count, const T* aev, const T* by_energy,
+                                  const T* tangent, const std::vector<WeightGradient>& out) const {
+    check_species(species, count);
+    if (count > INT32_MAX) throw std::invalid_argument("too many atoms in one batch: " + std::to_string(count));
+    std::vector<std::vector<int32_t>> rows(elements_.size());
+    for (int64_t i = 0; i < count; ++i) rows[species[i]].push_back(static_cast<int32_t>(i));
+    const auto work = [&](int64_t item) {
+        const size_t e = static_cast<size_t>(item) / members_;
+        const int64_t m = item % members_;
+        const Element& element = elements_[e];
+        std::vector<T*> weights, biases;
+        for (int l = 0; l < element.n_layers; ++l) {
+            const NetworkLayer<T>& layer = element.layers[l];
+            weights.push_back(out[e].weights[l] + m * layer.outputs * layer.inputs);
+            if (!out[e].biases.empty()) biases.push_back(out[e].biases[l] + m * layer.outputs);
+        }
+        WeightTask<T> task{};
+        task.layers = element.layers.data() + m * element.n_layers;
+        task.n_layers = element.n_layers;
+        task.widest = widest_;
+        task.activation = activation_;
+        task.rows = rows[e].data();
+        task.count = static_cast<int64_t>(rows[e].size());
+        task.aev = aev;
+        task.by_energy = by_energy + m * count;
+        task.tangent = tangent ? tangent + m * count * inputs_ : nullptr;
+        task.weights = weights.data();
+        task.biases = biases.empty() ? nullptr : biases.data();
+        task.scratch = thread_scratch(weight_kernels_.scratch_bytes(task.layers, task.n_layers, widest_));
+        weight_kernels_.run(task);
+    };
+    const int64_t items = static_cast<int64_t>(elements_.size()) * members_;
+    parallel_parts(items, parts_for(items, 1), [&](int, int64_t from, int64_t to) {
+        for (int64_t item = from; item < to; ++item) work(item);
     });
 }
 

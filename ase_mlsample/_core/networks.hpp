@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "network_kernels.hpp"
@@ -30,6 +31,23 @@ public:
     int inputs() const { return inputs_; }
     int num_species() const { return static_cast<int>(elements_.size()); }
 
+    // (outputs, inputs) of an element's layers.
+    std::vector<std::pair<int, int>> shapes(int element) const;
+
+    // Other weights of the same shapes.
+    void set_weights(const std::vector<std::vector<LayerWeights<T>>>& elements);
+
+    // Arrays for the derivatives by the weights (members, outputs, inputs) and biases (members, outputs) of an
+    // element's layers; no biases if they are empty.
+    struct WeightGradient {
+        std::vector<T*> weights, biases;
+    };
+
+    // Of sum over members m and atoms i of (by_energy[m, i] E + tangent[m, i] . dE/d(aev)): what it changes with the
+    // weights. by_energy (members, count), tangent (members, count, inputs) or null. Members are shared out to threads.
+    void weight_gradient(const int32_t* species, int64_t count, const T* aev, const T* by_energy, const T* tangent,
+                         const std::vector<WeightGradient>& out) const;
+
     // Memory that `run` needs for `count` atoms.
     int64_t scratch_bytes(int64_t count) const;
 
@@ -43,17 +61,19 @@ public:
 
 private:
     struct Element {
-        int n_layers;
+        int n_layers = 0;
         std::vector<NetworkLayer<T>> layers;  // (members, n_layers)
+        std::vector<T> memory;
     };
-    void pack(int element, const std::vector<LayerWeights<T>>& given);
-    T* reserve(int64_t numbers);
+    void reserve(Element& element, const std::vector<LayerWeights<T>>& given);
+    void pack(const Element& element, const std::vector<LayerWeights<T>>& given);
+    void check_species(const int32_t* species, int64_t count) const;
 
     int members_, inputs_ = 0, widest_ = 0, deepest_ = 0;
     ActivationKind activation_;
     NetworkKernels<T> kernels_;
+    WeightKernels<T> weight_kernels_;
     std::vector<Element> elements_;
-    std::vector<std::vector<T>> memory_;
 };
 
 }  // namespace mlsample

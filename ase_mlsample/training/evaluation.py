@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ase_mlsample.calculators.networks import MemberNetworks
 from ase_mlsample.training.calibration import MemberErrors
+from ase_mlsample.training.compiled import energies_and_gradient
 from ase_mlsample.training.features import Batch, FeatureSet, structure_gradient
 from ase_mlsample.training.loss import Output
 from ase_mlsample.training.targets import Targets
@@ -64,21 +65,19 @@ def mean_metrics(members: Sequence[Metrics]) -> Metrics:
 
 def training_output(networks: MemberNetworks, batch: Batch, scale: float, *, with_forces: bool) -> Output:
     """Energies and, where asked, forces and virials, differentiable by the weights."""
+    atomic, g = energies_and_gradient(networks, batch.aev, batch.species)
+    energies = scale * _frame_sums(atomic, batch).double()
     if not with_forces:
-        energies = _frame_sums(networks(batch.aev, batch.species), batch)
         nothing = torch.zeros(0, dtype=torch.float64)
-        return Output(scale * energies.double(), nothing, nothing)
-    inputs = batch.aev.expand(networks.n_members, -1, -1).detach().requires_grad_(True)
-    atomic = networks(inputs, batch.species)
-    (g,) = torch.autograd.grad(atomic.sum(), inputs, create_graph=True)
+        return Output(energies, nothing, nothing)
     gradient, virials = structure_gradient(g * batch.slopes, batch.derivatives)
-    return Output(scale * _frame_sums(atomic, batch).double(), scale * gradient, scale * virials)
+    return Output(energies, scale * gradient, scale * virials)
 
 
 @torch.no_grad()
 def predict(networks: MemberNetworks, batch: Batch, scale: float) -> Output:
     """Energies, forces and virials without a graph."""
-    atomic, g = networks.energies_and_gradient(batch.aev, batch.species)
+    atomic, g = energies_and_gradient(networks, batch.aev, batch.species)
     gradient, virials = batch.derivatives.gradient((g * batch.slopes).contiguous().numpy())
     energies = scale * _frame_sums(atomic, batch).double()
     return Output(energies, scale * torch.from_numpy(gradient), scale * torch.from_numpy(virials))

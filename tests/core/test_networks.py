@@ -92,11 +92,83 @@ def test_an_atom_does_not_depend_on_its_company_nor_on_threads():
         np.testing.assert_array_equal(alone[1][0, 0], gradient[0, i])
 
 
+def reference_gradient(made, aev, species, by_energy, tangent):
+    """By torch's double backward, in the order of the parameters."""
+    x = torch.from_numpy(aev).requires_grad_(True)
+    energies = made(x, torch.from_numpy(species).long())
+    total = (energies * torch.from_numpy(by_energy)).sum()
+    if tangent is not None:
+        for m, along in enumerate(torch.from_numpy(tangent)):
+            (g,) = torch.autograd.grad(energies[m].sum(), x, create_graph=True)
+            total = total + (g * along).sum()
+    parameters = list(made.parameters())
+    return torch.autograd.grad(total, parameters, allow_unused=True, materialize_grads=True)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", ["celu", "gelu", "softplus", "tanh"])
+@pytest.mark.parametrize("hidden", [(96, 96, 64), (33, 17, 5), (7,), ()])
+def test_the_weights_gradient_is_that_of_double_backward(activation, hidden, dtype):
+    rng = np.random.default_rng(10)
+    for symbols, bias, forces in itertools.product((("Si",), ("Al", "Si")), (True, False), (True, False)):
+        made = networks(hidden=hidden, activation=activation, symbols=symbols, bias=bias, dtype=dtype)
+        made.requires_grad_(True)
+        aev, species = inputs(len(symbols), dtype)
+        by_energy = rng.normal(size=(3, N)).astype(dtype)
+        tangent = rng.normal(size=(3, N, L)).astype(dtype) if forces else None
+        expected = reference_gradient(made, aev, species, by_energy, tangent)
+        found = compiled_networks(made).weight_gradient(aev, species, by_energy, tangent)
+        arrays = [array for weights, biases in found for array in (*weights, *(biases if bias else ()))]
+        for value, reference in zip(arrays, expected, strict=True):
+            assert value.shape == tuple(reference.shape)
+            scale = max(1.0, float(reference.abs().max()))
+            np.testing.assert_allclose(value, reference.numpy(), rtol=0, atol=TOLERANCE[dtype] * scale)
+
+
+def test_the_weights_gradient_does_not_depend_on_threads():
+    made = compiled_networks(networks(hidden=(12, 5), activation="gelu", dtype="float32"))
+    aev, species = inputs(1, "float32")
+    rng = np.random.default_rng(11)
+    by_energy = rng.normal(size=(3, N)).astype(np.float32)
+    tangent = rng.normal(size=(3, N, L)).astype(np.float32)
+    before, results = _core.num_threads(), []
+    try:
+        for threads in (1, 2, 5):
+            _core.set_num_threads(threads)
+            ((weights, biases),) = made.weight_gradient(aev, species, by_energy, tangent)
+            results.append([*weights, *biases])
+    finally:
+        _core.set_num_threads(before)
+    for other in results[1:]:
+        for value, reference in zip(other, results[0], strict=True):
+            np.testing.assert_array_equal(value, reference)
+
+
+def test_new_weights_are_taken_over():
+    old, new = (networks(hidden=(9, 4), activation="celu", members=m) for m in (3, 3))
+    for weights, _ in new.layers().values():
+        weights[0].mul_(-0.7)
+    aev, species = inputs(1)
+    kernel = compiled_networks(old)
+    kernel.set_weights(
+        [([w.numpy() for w in ws], [b.numpy() for b in bs]) for ws, bs in new.layers().values()]
+    )
+    expected = compiled_networks(new).evaluate(aev, species, mean=False)
+    for value, reference in zip(kernel.evaluate(aev, species, mean=False), expected, strict=True):
+        np.testing.assert_array_equal(value, reference)
+    with pytest.raises(ValueError, match="other shapes"):
+        kernel.set_weights([([np.zeros((3, 1, L))], [])])
+
+
 def test_no_atoms_are_no_problem():
     made = compiled_networks(networks(hidden=(4,), activation="tanh"))
     energies, gradient = made.evaluate(np.empty((0, L)), np.empty(0, np.int32), mean=False)
     assert energies.shape == (3, 0)
     assert gradient.shape == (3, 0, L)
+    ((weights, biases),) = made.weight_gradient(
+        np.empty((0, L)), np.empty(0, np.int32), np.empty((3, 0)), np.empty((3, 0, L))
+    )
+    assert not any(array.any() for array in (*weights, *biases))
 
 
 def test_wrong_arguments_are_named():
