@@ -13,4 +13,8 @@ def test_example_configurations_are_valid(name):
     assert config.name == name
     assert config.model.members >= 4
     assert config.stop.max_generations >= 4
-    assert {item.sampler for item in config.initial} == {"RandomDisorder", "PerturbedCrystal"}
+    assert {item.sampler for item in config.initial} == {
+        "RandomDisorder",
+        "RandomSpaceGroup",
+        "PerturbedCrystal",
+    }

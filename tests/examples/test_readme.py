@@ -1,4 +1,4 @@
-"""The Python in README.md runs as printed."""
+"""The Python in README.md, and the samplers of the handbook, run as printed."""
 
 import re
 from pathlib import Path
@@ -11,6 +11,7 @@ from ase_mlsample.samplers import PerturbedCrystal
 from ase_mlsample.validation.held_out import labelled
 
 README = Path(__file__).parents[2] / "README.md"
+HANDBOOK = Path(__file__).parents[2] / "docs" / "handbook.md"
 
 
 def test_python_blocks_run(tmp_path, monkeypatch):
@@ -24,3 +25,16 @@ def test_python_blocks_run(tmp_path, monkeypatch):
     names = {}
     exec(compile(code, str(README), "exec"), names)  # noqa: S102
     assert names["spread"].force_sigma.shape == (8,)
+
+
+def test_the_handbooks_samplers_draw():
+    (block,) = re.findall(r"## Samplers\n.*?```python\n(.*?)```", HANDBOOK.read_text(), flags=re.DOTALL)
+    names = {}
+    exec(compile(block, str(HANDBOOK), "exec"), names)  # noqa: S102
+    assert len(names["frames"]) == 21
+    assert {atoms.info["source"] for atoms in names["frames"]} == {
+        "RandomDisorder",
+        "RandomSpaceGroup",
+        "PerturbedCrystal",
+        "TwoPhase",
+    }
