@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "aev_power.hpp"
 #include "isa.hpp"
 #include "scratch.hpp"
 
@@ -76,6 +77,25 @@ void sweep(const AevGraph& graph, const Parts& parts, int64_t (*kernel)(const Ae
 }
 
 template <class T>
+AevGaussians<T> gaussians(double eta, const std::vector<double>& given, const T* shifts) {
+    AevGaussians<T> result{static_cast<int>(given.size()), static_cast<T>(eta), shifts, false, 0, 0, {}};
+    if (std::is_same_v<T, double> || given.size() < 3) return result;
+    const double step = (given.back() - given.front()) / static_cast<double>(given.size() - 1);
+    for (size_t m = 0; m < given.size(); ++m) {
+        // as single precision resolves distances
+        if (std::abs(given[m] - given[0] - static_cast<double>(m) * step) > 3e-7 * given.back()) return result;
+    }
+    // beyond this a run reaches from where its middle underflows to where its ends count
+    const double rate = 2 * eta * step / std::log(2.0);
+    if (!(rate > 0 && rate * step < 4.4)) return result;
+    result.even = true;
+    result.rate = static_cast<T>(rate);
+    result.rate_rest = static_cast<T>(rate - static_cast<double>(result.rate));
+    for (int k = 0; k < 8; ++k) result.fall[k] = static_cast<T>(std::exp(-eta * (k - 3) * (k - 3) * step * step));
+    return result;
+}
+
+template <class T>
 AevKernels<T> choose_kernels() {
     AevKernels<T> kernels;
     if constexpr (std::is_same_v<T, float>) MLSAMPLE_PICK_KERNEL(aev_kernels_single)(&kernels);
@@ -96,19 +116,16 @@ void Aev::Precision<T>::set(const AevSettings& s) {
         sin_half.push_back(static_cast<T>(std::sin(section / 2)));
     }
     constants.num_species = s.num_species;
-    constants.n_radial = static_cast<int>(s.radial_shifts.size());
-    constants.n_shifts = static_cast<int>(s.angular_shifts.size());
     constants.n_sections = static_cast<int>(s.sections.size());
-    constants.length = s.num_species * constants.n_radial +
-                       s.num_species * (s.num_species + 1) / 2 * constants.n_shifts * constants.n_sections;
     constants.smooth = s.smooth;
     constants.radial_cutoff = s.radial_cutoff;
     constants.angular_cutoff = s.angular_cutoff;
-    constants.radial_eta = static_cast<T>(s.radial_eta);
-    constants.angular_eta = static_cast<T>(s.angular_eta);
+    constants.radial = gaussians<T>(s.radial_eta, s.radial_shifts, radial_shifts.data());
+    constants.angular = gaussians<T>(s.angular_eta, s.angular_shifts, angular_shifts.data());
+    constants.length = s.num_species * constants.radial.count +
+                       s.num_species * (s.num_species + 1) / 2 * constants.angular.count * constants.n_sections;
     constants.zeta = static_cast<T>(s.zeta);
-    constants.radial_shifts = radial_shifts.data();
-    constants.angular_shifts = angular_shifts.data();
+    constants.power = fitted_power<T>(s.zeta - 1);
     constants.cos_sections = cos_sections.data();
     constants.sin_sections = sin_sections.data();
     constants.cos_half_sections = cos_half.data();
@@ -136,6 +153,7 @@ AevTask<T> Aev::task(const AevGraph& graph, int members) const {
     task.stride = graph.n_atoms * length();
     task.virial_stride = task.strain_stride = 9 * graph.n_frames;
     task.most_neighbors = most_neighbors(graph);
+    task.slots_bytes = kernels<T>().slots_bytes(*task.constants, task.most_neighbors);
     task.scratch_bytes = kernels<T>().scratch_bytes(*task.constants, task.most_neighbors, members);
     return task;
 }
@@ -152,12 +170,13 @@ void Aev::gradient(const AevGraph& graph, int members, const T* weights, double*
     AevTask<T> shared = task<T>(graph, members);
     shared.weights = weights;
     const Parts parts = make_parts(graph);
-    const PartSums sums(graph, parts, members, gradient, virial);
+    const PartSums sums(graph, parts, members);
+    for_parts(graph, parts, [&](int part, int64_t, int64_t) { sums.clear(part); });
     sweep(graph, parts, kernels<T>().gradient, shared, [&](int part, int64_t f, AevTask<T>& mine) {
         mine.gradient = sums.gradient(part);
         mine.virial = sums.virial(part) + 9 * f;
     });
-    sums.finish();
+    sums.finish(gradient, virial);
 }
 
 template <class T>

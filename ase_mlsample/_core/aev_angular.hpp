@@ -9,6 +9,7 @@ namespace mlsample {
 namespace MLSAMPLE_ISA {
 namespace {
 
+constexpr double log2_e = 1.4426950408889634;
 constexpr double shrink = 0.95;  // theta = acos(0.95 cos theta) keeps derivatives finite [TorchANI]
 
 enum class Mode { forward, gradient, tangent };
@@ -23,64 +24,109 @@ struct Pairs {
     MLSAMPLE_INLINE int64_t count(int row) const { return same ? nb - row - 1 : nb; }
 };
 
-// Mean distance, 0.95 cosine and weight of the pairs of one row, written from `at` on; lanes past the row's end are
-// overwritten by the next row.
+// Mean distance, 0.95 cosine and weight of the pairs of rows, one after the other: lanes past a row's end are
+// overwritten by the next row, those past the last row count for nothing.
 template <class T>
-MLSAMPLE_INLINE void pack_row(const Workspace<T>& w, int64_t j, int64_t first, int64_t count, int64_t at) {
-    const T x = w.ux[j] * T(shrink), y = w.uy[j] * T(shrink), z = w.uz[j] * T(shrink), half = T(0.5) * w.r[j];
-    for (int64_t q = 0; q < count; q += width<T>) {
-        const int64_t k = first + q;
-        store<T>(w.cosine + at + q, load(w.ux + k) * x + load(w.uy + k) * y + load(w.uz + k) * z);
-        store<T>(w.mean + at + q, load(w.r + k) * T(0.5) + half);
-        store<T>(w.weight + at + q, load(w.fa + k) * w.fa[j]);
+__attribute__((noinline)) void pack_rows(const Workspace<T>& w, const Pairs& pairs, int row, int end) {
+    const Slots<T> s = w.s;
+    const Pairs p = pairs;
+    T *mean = w.mean, *cosine = w.cosine, *weight = w.weight;
+    int64_t at = 0;
+    for (; row < end; ++row) {
+        const int64_t j = p.start_a + row, first = p.first(row), count = p.count(row);
+        const Vec<T> x = splat<T>(s.ux[j] * T(shrink)), y = splat<T>(s.uy[j] * T(shrink)),
+                     z = splat<T>(s.uz[j] * T(shrink)), half = splat<T>(T(0.5) * s.r[j]), f = splat<T>(s.fa[j]);
+        for (int64_t q = 0; q < count; q += width<T>) {
+            const int64_t k = first + q;
+            store<T>(cosine + at + q, load(s.ux + k) * x + load(s.uy + k) * y + load(s.uz + k) * z);
+            store<T>(mean + at + q, load(s.r + k) * T(0.5) + half);
+            store<T>(weight + at + q, load(s.fa + k) * f);
+        }
+        at += count;
     }
+    store<T>(mean + at, Vec<T>{}), store<T>(cosine + at, Vec<T>{}), store<T>(weight + at, Vec<T>{});
 }
 
 // Rates of change of one row's weight, of weight x mean distance and weight x 0.95 cosine, for one member.
 template <class T>
 MLSAMPLE_INLINE void pack_rates(const Workspace<T>& w, int k, int64_t j, int64_t first, int64_t count, int64_t at) {
     const T *tx = w.tangent + 3 * k * w.slots, *ty = tx + w.slots, *tz = ty + w.slots;
-    const T *speed = w.speed + k * w.slots, fa = w.fa[j], dfa = w.dfa[j] * speed[j];
+    const T *speed = w.speed + k * w.slots, fa = w.s.fa[j], dfa = w.s.dfa[j] * speed[j];
     T *d_weight = w.packed + 3 * k * w.pairs, *d_mean = d_weight + w.pairs, *d_cosine = d_mean + w.pairs;
     for (int64_t q = 0; q < count; q += width<T>) {
         const int64_t n = first + q;
-        const Vec<T> f = load(w.fa + n), rate = load(speed + n), weight = f * fa;
-        const Vec<T> turn = load(w.ux + n) * tx[j] + load(w.uy + n) * ty[j] + load(w.uz + n) * tz[j] +
-                            load(tx + n) * w.ux[j] + load(ty + n) * w.uy[j] + load(tz + n) * w.uz[j];
-        store<T>(d_weight + at + q, f * dfa + load(w.dfa + n) * rate * fa);
+        const Vec<T> f = load(w.s.fa + n), rate = load(speed + n), weight = f * fa;
+        const Vec<T> turn = load(w.s.ux + n) * tx[j] + load(w.s.uy + n) * ty[j] + load(w.s.uz + n) * tz[j] +
+                            load(tx + n) * w.s.ux[j] + load(ty + n) * w.s.uy[j] + load(tz + n) * w.s.uz[j];
+        store<T>(d_weight + at + q, f * dfa + load(w.s.dfa + n) * rate * fa);
         store<T>(d_mean + at + q, weight * T(0.5) * (rate + speed[j]));
         store<T>(d_cosine + at + q, weight * T(shrink) * turn);
     }
 }
 
-// R_m and A_p of the packed pairs [at, at + n) and, on request, dR/d(mean) and dA/d(0.95 cosine). Without
-// derivatives R carries the weight.
+// 2 (1 - square)^(zeta - 1), where square = sin^2((theta - theta_p) / 2) = x^2.
+template <class T>
+MLSAMPLE_INLINE Vec<T> raise(const AevConstants<T>& c, Vec<T> square, Vec<T> x) {
+    const AevPower<T>& power = c.power;
+    if (power.fitted) {
+        Vec<T> rest = square * polynomial<T>(square, power.coefficients, 7);
+        for (int k = 0; k < power.early; ++k) rest *= T(2) - rest;
+        Vec<T> result = T(1) - rest;
+        for (int k = 0; k < power.late; ++k) result *= result;
+        return result + result;
+    }
+    // what rounding 1 - sin^2 loses is put back into the logarithm, as the power would magnify it
+    const Vec<T> raw = T(1) - square, lost = (T(1) - raw) - x * x, low = splat<T>(Lanes<T>::tiny);
+    const Vec<T> y = raw > low ? raw : low;
+    return exp2<T>((log2<T>(y) + lost * T(log2_e)) * (c.zeta - 1)) * T(2);
+}
+
+// R_m of the packed pairs [at, at + n) and, on request, dR/d(mean). Without derivatives R carries the weight.
 template <class T, bool Derivative>
-void angular_terms(const AevConstants<T>& c, const Workspace<T>& w, int64_t at, int64_t n) {
-    const T scale = -c.angular_eta * T(log2_e), twice = -2 * c.angular_eta;
-    const T power = Derivative ? c.zeta - 1 : c.zeta;
+__attribute__((noinline)) void distance_terms(const AevConstants<T>& c, const Workspace<T>& w, int64_t at, int64_t n) {
+    const T twice = -2 * c.angular.eta;
     for (int64_t v = 0; v < n; v += width<T>) {
-        const Vec<T> mean = load(w.mean + at + v), cosine = load(w.cosine + at + v), weight = load(w.weight + at + v);
-        for (int m = 0; m < c.n_shifts; ++m) {
-            const Vec<T> x = mean - c.angular_shifts[m], gauss = exp2<T>(x * x * scale);
-            store<T>(w.radial + m * chunk_pairs + v, Derivative ? gauss : gauss * weight);
-            if (Derivative) store<T>(w.d_radial + m * chunk_pairs + v, x * gauss * twice);
+        const Vec<T> mean = load(w.mean + at + v), weight = load(w.weight + at + v);
+        T *radial = w.radial + v, *d_radial = w.d_radial + v;
+        gaussians<T>(c.angular, mean, [&](int m, Vec<T> x, Vec<T> gauss) MLSAMPLE_LAMBDA {
+            store<T>(radial + m * chunk_row<T>, Derivative ? gauss : gauss * weight);
+            if (Derivative) store<T>(d_radial + m * chunk_row<T>, x * gauss * twice);
+        });
+    }
+}
+
+// A_p and, on request, dA/d(0.95 cosine), with y = (1 + cos(theta - theta_p)) / 2 = 1 - sin^2((theta - theta_p) / 2).
+template <class T, bool Derivative>
+__attribute__((noinline)) void angle_terms(const AevConstants<T>& c, const Workspace<T>& w, int64_t at, int64_t n) {
+    const T half_zeta = c.zeta * T(0.5);
+    for (int64_t v = 0; v < n; v += width<T>) {
+        const Vec<T> cosine = load(w.cosine + at + v);
+        const Vec<T> cc = T(0.5) + cosine * T(0.5), ss = T(0.5) - cosine * T(0.5);
+        Vec<T> ch, sh, ratio;
+        if constexpr (sizeof(T) == 4) {
+            const Vec<T> by_ch = inverse_root(cc), by_sh = inverse_root(ss);
+            ch = cc * by_ch, sh = ss * by_sh;
+            ratio = cosine * T(0.5) * (by_ch * by_sh);
+        } else {
+            ch = root<T>(cc), sh = root<T>(ss);
+            ratio = cosine / (sh * ch * T(2));
         }
-        // y = (1 + cos(theta - theta_p)) / 2 = 1 - sin^2((theta - theta_p) / 2): what rounding 1 - sin^2 loses is
-        // put back into the logarithm, as the power would magnify it
-        const Vec<T> ch = root<T>(T(0.5) + cosine * T(0.5)), sh = root<T>(T(0.5) - cosine * T(0.5));
-        const Vec<T> ratio = cosine / (sh * ch * T(2)), low = splat<T>(Lanes<T>::tiny);
         for (int p = 0; p < c.n_sections; ++p) {
-            const Vec<T> x = sh * c.cos_half_sections[p] - ch * c.sin_half_sections[p];
-            const Vec<T> raw = T(1) - x * x, lost = (T(1) - raw) - x * x, y = raw > low ? raw : low;
-            const Vec<T> raised = exp2<T>((log2<T>(y) + lost * T(log2_e)) * power) * T(2);
-            store<T>(w.angle + p * chunk_pairs + v, Derivative ? raised * y : raised);
+            const Vec<T> x = sh * c.cos_half_sections[p] - ch * c.sin_half_sections[p], square = x * x;
+            const Vec<T> raised = raise<T>(c, square, x);
+            store<T>(w.angle + p * chunk_row<T> + v, raised * (T(1) - square));
             if (Derivative) {
-                const Vec<T> slope = (c.cos_sections[p] - ratio * c.sin_sections[p]) * (c.zeta * T(0.5));
-                store<T>(w.d_angle + p * chunk_pairs + v, raised * slope);
+                const Vec<T> slope = (c.cos_sections[p] - ratio * c.sin_sections[p]) * half_zeta;
+                store<T>(w.d_angle + p * chunk_row<T> + v, raised * slope);
             }
         }
     }
+}
+
+template <class T, bool Derivative>
+MLSAMPLE_INLINE void angular_terms(const AevConstants<T>& c, const Workspace<T>& w, int64_t at, int64_t n) {
+    distance_terms<T, Derivative>(c, w, at, n);
+    angle_terms<T, Derivative>(c, w, at, n);
 }
 
 // sums (shifts, sections) += radial angle^T [+ d_radial d_angle^T] over n pairs, lane by lane, in 2 x 4 blocks.
@@ -93,12 +139,12 @@ void outer(const Workspace<T>& w, const T* radial, const T* d_radial, int64_t n,
                 for (int b = 0; b < 4; ++b) s[a][b] = sums[(m + a) * w.sections + p + b];
             }
             for (int64_t v = 0; v < n; v += width<T>) {
-                const T *x = radial + m * chunk_pairs + v, *y = w.angle + p * chunk_pairs + v;
-                const T *dx = d_radial + m * chunk_pairs + v, *dy = w.d_angle + p * chunk_pairs + v;
+                const T *x = radial + m * chunk_row<T> + v, *y = w.angle + p * chunk_row<T> + v;
+                const T *dx = d_radial + m * chunk_row<T> + v, *dy = w.d_angle + p * chunk_row<T> + v;
                 for (int a = 0; a < 2; ++a) {
                     for (int b = 0; b < 4; ++b) {
-                        s[a][b] += load(x + a * chunk_pairs) * load(y + b * chunk_pairs);
-                        if (Both) s[a][b] += load(dx + a * chunk_pairs) * load(dy + b * chunk_pairs);
+                        s[a][b] += load(x + a * chunk_row<T>) * load(y + b * chunk_row<T>);
+                        if (Both) s[a][b] += load(dx + a * chunk_row<T>) * load(dy + b * chunk_row<T>);
                     }
                 }
             }
@@ -115,31 +161,39 @@ template <class T, int Members, int Vectors>
 MLSAMPLE_INLINE void contract(const AevConstants<T>& c, const Workspace<T>& w, const T* g, int64_t stride, int member,
                               int64_t at, int64_t v) {
     Vec<T> value[Members][Vectors]{}, by_mean[Members][Vectors]{}, by_cosine[Members][Vectors]{};
-    for (int m = 0; m < c.n_shifts; ++m) {
+    g += member * stride;
+    for (int p = 0; p < c.n_sections; ++p) {
         Vec<T> h[Members][Vectors]{}, dh[Members][Vectors]{};
-        for (int p = 0; p < c.n_sections; ++p) {
-            const T *a = w.angle + p * chunk_pairs + v, *da = w.d_angle + p * chunk_pairs + v;
+        const T *r = w.radial + v, *dr = w.d_radial + v;
+        for (int m = 0; m < c.angular.count; ++m) {
+            const T* factors = g + m * c.n_sections + p;
+#pragma GCC unroll 8
             for (int b = 0; b < Members; ++b) {
-                const T factor = g[(member + b) * stride + m * c.n_sections + p];
+                const Vec<T> factor = splat<T>(factors[b * stride]);
+#pragma GCC unroll 8
                 for (int q = 0; q < Vectors; ++q) {
-                    h[b][q] += load(a + q * width<T>) * factor;
-                    dh[b][q] += load(da + q * width<T>) * factor;
+                    h[b][q] += load(r + m * chunk_row<T> + q * width<T>) * factor;
+                    dh[b][q] += load(dr + m * chunk_row<T> + q * width<T>) * factor;
                 }
             }
         }
+        const T *a = w.angle + p * chunk_row<T> + v, *da = w.d_angle + p * chunk_row<T> + v;
+#pragma GCC unroll 8
         for (int q = 0; q < Vectors; ++q) {
-            const Vec<T> r = load(w.radial + m * chunk_pairs + v + q * width<T>);
-            const Vec<T> dr = load(w.d_radial + m * chunk_pairs + v + q * width<T>);
+            const Vec<T> angle = load(a + q * width<T>), d_angle = load(da + q * width<T>);
+#pragma GCC unroll 8
             for (int b = 0; b < Members; ++b) {
-                value[b][q] += r * h[b][q];
-                by_mean[b][q] += dr * h[b][q];
-                by_cosine[b][q] += r * dh[b][q];
+                value[b][q] += h[b][q] * angle;
+                by_mean[b][q] += dh[b][q] * angle;
+                by_cosine[b][q] += h[b][q] * d_angle;
             }
         }
     }
+#pragma GCC unroll 8
     for (int q = 0; q < Vectors; ++q) {
         const int64_t pair = at + v + q * width<T>;
         const Vec<T> weight = load(w.weight + pair);
+#pragma GCC unroll 8
         for (int b = 0; b < Members; ++b) {
             T* out = w.packed + 3 * (member + b) * w.pairs + pair;
             store<T>(out, value[b][q]);
@@ -150,8 +204,8 @@ MLSAMPLE_INLINE void contract(const AevConstants<T>& c, const Workspace<T>& w, c
 }
 
 template <class T, int Members, int Vectors>
-void contract_chunk(const AevConstants<T>& c, const Workspace<T>& w, const T* g, int64_t stride, int member,
-                    int64_t at, int64_t n) {
+__attribute__((noinline)) void contract_chunk(const AevConstants<T>& c, const Workspace<T>& w, const T* g,
+                                              int64_t stride, int member, int64_t at, int64_t n) {
     int64_t v = 0;
     for (; v + Vectors * width<T> <= n; v += Vectors * width<T>) {
         contract<T, Members, Vectors>(c, w, g, stride, member, at, v);
@@ -159,53 +213,61 @@ void contract_chunk(const AevConstants<T>& c, const Workspace<T>& w, const T* g,
     for (; v < n; v += width<T>) contract<T, Members, 1>(c, w, g, stride, member, at, v);
 }
 
-// Distributes what contract stored for one row onto its atom j and onto the slots k: the part of dE/d(vector) along
-// the direction, and the sum over partners of dE/d(0.95 cosine) times their direction.
+// Distributes what contract stored for the rows onto their atoms j and onto the slots k: the part of dE/d(vector) along
+// the direction that does not follow from the turning, and the sum over partners of dE/d(0.95 cosine) times their
+// direction. Slots are taken by whole vectors of theirs, so that each load finds what one store before it wrote.
 template <class T, int Members>
-MLSAMPLE_INLINE void unpack_row(const Workspace<T>& w, int member, int64_t j, int64_t first, int64_t count,
-                                int64_t at) {
+__attribute__((noinline)) void unpack_rows(const Workspace<T>& w, const Pairs& pairs, int member, int row, int end) {
     typedef typename Lanes<T>::I I;
-    constexpr int rows = (4 * Members + width<T> - 1) / width<T> * width<T>;
-    Vec<T> mine[rows]{};
-    const T fj = w.fa[j], dfj = w.dfa[j], inverse = w.inverse[j], x = w.ux[j], y = w.uy[j], z = w.uz[j];
+    typedef decltype(I{}[0] + I{}[0]) Index;
+    const Slots<T> s = w.s;
+    const Pairs p = pairs;
+    const int64_t slots = w.slots, stride = w.pairs;
+    T *const along = w.along + member * slots, *const turn = w.turn + 3 * member * slots;
+    Vec<T>* mine = w.row_sums;
     I lane{};
     for (int k = 0; k < width<T>; ++k) lane[k] = k;
-    for (int64_t q = 0; q < count; q += width<T>) {
-        const int64_t k = first + q;
-        const I inside = lane < (I{} + static_cast<decltype(+lane[0])>(count - q));
-        const Vec<T> cosine = load(w.cosine + at + q), ux = load(w.ux + k), uy = load(w.uy + k), uz = load(w.uz + k);
-        const Vec<T> by_j = load(w.fa + k) * dfj, by_k = load(w.dfa + k) * fj;
-        const Vec<T> turn_j = cosine * inverse, turn_k = cosine * load(w.inverse + k);
-        for (int b = 0; b < Members; ++b) {
-            const T* in = w.packed + 3 * (member + b) * w.pairs + at + q;
-            const Vec<T> e0 = (Vec<T>)((I)load(in) & inside), e1 = (Vec<T>)((I)load(in + w.pairs) & inside),
-                         e2 = (Vec<T>)((I)load(in + 2 * w.pairs) & inside);
-            mine[4 * b] += e1 + by_j * e0 - turn_j * e2;
-            mine[4 * b + 1] += ux * e2;
-            mine[4 * b + 2] += uy * e2;
-            mine[4 * b + 3] += uz * e2;
-            T *along = w.along + (member + b) * w.slots + k, *tx = w.turn + 3 * (member + b) * w.slots + k;
-            T *ty = tx + w.slots, *tz = ty + w.slots;
-            store<T>(along, load(along) + (e1 + by_k * e0 - turn_k * e2));
-            store<T>(tx, load(tx) + e2 * x);
-            store<T>(ty, load(ty) + e2 * y);
-            store<T>(tz, load(tz) + e2 * z);
+    const T* packed = w.packed + 3 * member * stride;
+    for (int n = row; n < end; ++n, mine += 4 * Members) {
+        const int64_t j = p.start_a + n, first = p.first(n), last = first + p.count(n);
+        Vec<T> sum[4 * Members]{};
+        const Vec<T> fj = splat<T>(s.fa[j]), dfj = splat<T>(s.dfa[j]);
+        const Vec<T> x = splat<T>(s.ux[j]), y = splat<T>(s.uy[j]), z = splat<T>(s.uz[j]);
+        for (int64_t k = first / width<T> * width<T>; k < last; k += width<T>) {
+            const I inside = (lane >= (I{} + static_cast<Index>(first - k))) &
+                             (lane < (I{} + static_cast<Index>(last - k)));
+            const Vec<T> ux = load(s.ux + k), uy = load(s.uy + k), uz = load(s.uz + k);
+            const Vec<T> by_j = load(s.fa + k) * dfj, by_k = load(s.dfa + k) * fj;
+#pragma GCC unroll 8
+            for (int b = 0; b < Members; ++b) {
+                const T* in = packed + 3 * b * stride + k - first;
+                const Vec<T> e0 = (Vec<T>)((I)load(in) & inside), e1 = (Vec<T>)((I)load(in + stride) & inside),
+                             e2 = (Vec<T>)((I)load(in + 2 * stride) & inside);
+                sum[4 * b] += e1 + by_j * e0;
+                sum[4 * b + 1] += ux * e2;
+                sum[4 * b + 2] += uy * e2;
+                sum[4 * b + 3] += uz * e2;
+                T *const a = along + b * slots + k, *const t = turn + 3 * b * slots + k;
+                store<T>(a, load(a) + (e1 + by_k * e0));
+                store<T>(t, load(t) + e2 * x);
+                store<T>(t + slots, load(t + slots) + e2 * y);
+                store<T>(t + 2 * slots, load(t + 2 * slots) + e2 * z);
+            }
         }
+#pragma GCC unroll 16
+        for (int k = 0; k < 4 * Members; ++k) mine[k] = sum[k];
+        packed += last - first;
     }
-    T total[rows];
-    sum_lanes<T>(mine, rows, total);
-    for (int b = 0; b < Members; ++b) {
-        w.along[(member + b) * w.slots + j] += total[4 * b];
-        for (int a = 0; a < 3; ++a) w.turn[(3 * (member + b) + a) * w.slots + j] += total[4 * b + 1 + a];
-    }
-}
-
-template <class T, int Members>
-void unpack_rows(const Workspace<T>& w, const Pairs& pairs, int member, int row, int end) {
-    int64_t at = 0;
-    for (; row < end; ++row) {
-        unpack_row<T, Members>(w, member, pairs.start_a + row, pairs.first(row), pairs.count(row), at);
-        at += pairs.count(row);
+    const int64_t count = 4 * Members * (end - row);
+    sum_lanes<T>(w.row_sums, up(count, width<T>), w.row_totals);
+    for (int n = row; n < end; ++n) {
+        const T* total = w.row_totals + 4 * Members * (n - row);
+        const int64_t j = p.start_a + n;
+#pragma GCC unroll 8
+        for (int b = 0; b < Members; ++b) {
+            along[b * slots + j] += total[4 * b];
+            for (int a = 0; a < 3; ++a) turn[(3 * b + a) * slots + j] += total[4 * b + 1 + a];
+        }
     }
 }
 
@@ -237,8 +299,8 @@ void tangent_pairs(const AevTask<T>& task, const Workspace<T>& w, int64_t total)
             const T* rates = w.packed + 3 * k * w.pairs + at;
             for (int64_t v = 0; v < n; v += width<T>) {
                 const Vec<T> a = load(rates + v), b = load(rates + w.pairs + v), d = load(rates + 2 * w.pairs + v);
-                for (int m = 0; m < c.n_shifts; ++m) {
-                    const int64_t t = m * chunk_pairs + v;
+                for (int m = 0; m < c.angular.count; ++m) {
+                    const int64_t t = m * chunk_row<T> + v;
                     const Vec<T> r = load(w.radial + t);
                     store<T>(w.product + t, r * a + load(w.d_radial + t) * b);
                     store<T>(w.d_product + t, r * d);
@@ -271,17 +333,14 @@ void angular_pairs(const AevTask<T>& task, const Workspace<T>& w, const Pairs& p
         const int begin = row;
         int64_t total = 0;
         for (; row < pairs.rows && (row == begin || total + pairs.count(row) <= block_pairs); ++row) {
-            const int64_t j = pairs.start_a + row, first = pairs.first(row), count = pairs.count(row);
-            pack_row(w, j, first, count, total);
-            if (mode == Mode::tangent) {
-                for (int k = 0; k < task.members; ++k) pack_rates(w, k, j, first, count, total);
+            for (int k = 0; k < task.members && mode == Mode::tangent; ++k) {
+                pack_rates(w, k, pairs.start_a + row, pairs.first(row), pairs.count(row), total);
             }
-            total += count;
+            total += pairs.count(row);
         }
-        // lanes past the end must not count
-        store<T>(w.mean + total, Vec<T>{}), store<T>(w.cosine + total, Vec<T>{}), store<T>(w.weight + total, Vec<T>{});
-        if (mode == Mode::tangent) {
-            for (int k = 0; k < 3 * task.members; ++k) store<T>(w.packed + k * w.pairs + total, Vec<T>{});
+        pack_rows(w, pairs, begin, row);
+        for (int k = 0; k < 3 * task.members && mode == Mode::tangent; ++k) {
+            store<T>(w.packed + k * w.pairs + total, Vec<T>{});
         }
         if (mode == Mode::forward) forward_pairs(task, w, total);
         if (mode == Mode::gradient) gradient_pairs(task, w, pairs, g, stride, total, begin, row);
@@ -290,7 +349,7 @@ void angular_pairs(const AevTask<T>& task, const Workspace<T>& w, const Pairs& p
     for (int k = 0; k < task.members && mode != Mode::gradient; ++k) {
         sum_lanes<T>(w.sums + k * size, static_cast<int>(size), w.lane_sums);
         T* block = out + k * stride + pairs.offset;
-        for (int m = 0; m < c.n_shifts; ++m) {
+        for (int m = 0; m < c.angular.count; ++m) {
             for (int p = 0; p < c.n_sections; ++p) block[m * c.n_sections + p] = w.lane_sums[m * w.sections + p];
         }
     }
@@ -301,11 +360,11 @@ void angular(const AevTask<T>& task, const Workspace<T>& w, int kinds, const T* 
     const AevConstants<T>& c = *task.constants;
     for (int a = 0; a < kinds; ++a) {
         for (int b = a; b < kinds; ++b) {
-            const int sa = w.present[a], sb = w.present[b], rows = a == b ? w.angular[a] - 1 : w.angular[a];
-            if (rows <= 0 || w.angular[b] == 0) continue;
+            const int sa = w.s.present[a], sb = w.s.present[b], rows = a == b ? w.s.angular[a] - 1 : w.s.angular[a];
+            if (rows <= 0 || w.s.angular[b] == 0) continue;
             const int index = sa * c.num_species - sa * (sa - 1) / 2 + sb - sa;
-            const Pairs pairs{w.start[a],  w.start[b], rows, w.angular[b],
-                              a == b,      c.num_species * c.n_radial + index * c.n_shifts * c.n_sections};
+            const Pairs pairs{w.s.start[a],  w.s.start[b], rows, w.s.angular[b],
+                              a == b,      c.num_species * c.radial.count + index * c.angular.count * c.n_sections};
             angular_pairs<T, mode>(task, w, pairs, g, out, stride);
         }
     }

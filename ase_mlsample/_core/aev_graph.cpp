@@ -8,16 +8,6 @@ namespace {
 
 [[noreturn]] void invalid(const std::string& message) { throw std::invalid_argument(message); }
 
-// Adds the parts' private sums to the first one's, in order.
-void add_parts(const double* buffers, int count, int64_t size, double* total) {
-    parallel_parts(size, parts_for(size, 4096), [&](int, int64_t from, int64_t to) {
-        for (int b = 0; b < count; ++b) {
-            const double* buffer = buffers + b * size;
-            for (int64_t k = from; k < to; ++k) total[k] += buffer[k];
-        }
-    });
-}
-
 }  // namespace
 
 void check_graph(const AevGraph& graph, int num_species) {
@@ -80,30 +70,34 @@ Parts make_parts(const AevGraph& graph) {
     return parts;
 }
 
-PartSums::PartSums(const AevGraph& graph, const Parts& parts, int members, double* gradient, double* virial)
-    : extra_(parts.by_frame ? 0 : parts.count() - 1),
-      size_(3 * members * graph.n_atoms),
-      virial_size_(9 * members * graph.n_frames),
-      gradient_(gradient),
-      virial_(virial) {
-    thread_local std::vector<double> sums;  // of all parts but the first
-    sums.assign(static_cast<size_t>(extra_ * (size_ + virial_size_)), 0.0);
-    buffers_ = sums.data();
-    std::fill(gradient, gradient + size_, 0.0);
-    std::fill(virial, virial + virial_size_, 0.0);
+PartSums::PartSums(const AevGraph& graph, const Parts& parts, int members)
+    : count_(parts.count()),
+      atoms_(members * graph.n_atoms),
+      virials_(9 * members * graph.n_frames),
+      stride_((4 * atoms_ + virials_ + 7) / 8 * 8) {
+    thread_local std::vector<double> sums;
+    const auto size = static_cast<size_t>(count_ * stride_ + 8);
+    if (sums.size() < size) sums.resize(size);
+    const auto address = reinterpret_cast<uintptr_t>(sums.data());
+    buffers_ = sums.data() + (64 - address % 64) % 64 / sizeof(double);
 }
 
-double* PartSums::gradient(int part) const {
-    return extra_ == 0 || part == 0 ? gradient_ : buffers_ + (part - 1) * size_;
-}
+void PartSums::clear(int part) const { std::fill_n(gradient(part), stride_, 0.0); }
 
-double* PartSums::virial(int part) const {
-    return extra_ == 0 || part == 0 ? virial_ : buffers_ + extra_ * size_ + (part - 1) * virial_size_;
-}
-
-void PartSums::finish() const {
-    add_parts(buffers_, extra_, size_, gradient_);
-    add_parts(buffers_ + extra_ * size_, extra_, virial_size_, virial_);
+void PartSums::finish(double* gradient, double* virial) const {
+    parallel_parts(atoms_, parts_for(atoms_, 8192), [&](int, int64_t from, int64_t to) {
+        for (int64_t k = from; k < to; ++k) {
+            for (int a = 0; a < 3; ++a) {
+                double sum = buffers_[4 * k + a];
+                for (int part = 1; part < count_; ++part) sum += buffers_[part * stride_ + 4 * k + a];
+                gradient[3 * k + a] = sum;
+            }
+        }
+    });
+    for (int64_t k = 0; k < virials_; ++k) {
+        virial[k] = 0;
+        for (int part = 0; part < count_; ++part) virial[k] += this->virial(part)[k];
+    }
 }
 
 }  // namespace mlsample

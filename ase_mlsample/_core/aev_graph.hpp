@@ -59,19 +59,20 @@ void for_parts(const AevGraph& graph, const Parts& parts, const Body& body) {
     });
 }
 
-// Gradients (members, N, 3) and virials (members, S, 3, 3) that all parts add to: the first part in place, each other
-// in memory of its own, which `finish` adds in order, so that timing cannot change the result.
+// Gradients (members, N, 4), of which three count, and virials (members, S, 3, 3) that parts add to: each in memory of
+// its own, which `finish` sums in order, so that timing cannot change the result.
 class PartSums {
 public:
-    PartSums(const AevGraph& graph, const Parts& parts, int members, double* gradient, double* virial);
-    double* gradient(int part) const;
-    double* virial(int part) const;
-    void finish() const;
+    PartSums(const AevGraph& graph, const Parts& parts, int members);
+    double* gradient(int part) const { return buffers_ + part * stride_; }
+    double* virial(int part) const { return gradient(part) + 4 * atoms_; }
+    void clear(int part) const;  // by the thread that is going to use it
+    void finish(double* gradient, double* virial) const;
 
 private:
-    int extra_;
-    int64_t size_, virial_size_;
-    double *gradient_, *virial_, *buffers_;
+    int count_;
+    int64_t atoms_, virials_, stride_;  // members x atoms, numbers of the virials, between parts
+    double* buffers_;
 };
 
 }  // namespace mlsample

@@ -14,86 +14,205 @@ int64_t scratch_bytes(const AevConstants<T>& c, int64_t most, int members) {
 }
 
 template <class T>
+int64_t slots_bytes(const AevConstants<T>& c, int64_t most) {
+    Slots<T> slots;
+    return layout(slots, c, most, nullptr);
+}
+
+template <class T>
 Workspace<T> workspace_of(const AevTask<T>& task) {
     const AevConstants<T>& c = *task.constants;
     Workspace<T> w;
     layout(w, c, task.most_neighbors, task.members, task.scratch);
+    layout(w.s, c, task.most_neighbors, w.own_slots);
     // rows that only fill up register blocks
-    for (int64_t k = c.n_shifts * chunk_pairs; k < w.shifts * chunk_pairs; ++k) {
+    for (int64_t k = c.angular.count * chunk_row<T>; k < w.shifts * chunk_row<T>; ++k) {
         w.radial[k] = w.product[k] = w.d_product[k] = 0;
     }
-    for (int64_t k = c.n_sections * chunk_pairs; k < w.sections * chunk_pairs; ++k) w.angle[k] = w.d_angle[k] = 0;
+    for (int64_t k = c.n_sections * chunk_row<T>; k < w.sections * chunk_row<T>; ++k) w.angle[k] = w.d_angle[k] = 0;
     return w;
+}
+
+// Points the workspace to the surroundings of atom i, gathered here unless they are kept from before. Returns -1, or
+// the edge that is invalid.
+template <class T>
+MLSAMPLE_INLINE int64_t surround(const AevTask<T>& task, Workspace<T>& w, int64_t i, bool gathered) {
+    if (task.kept) {
+        void* const at = task.kept + (i - task.kept_begin) * task.slots_bytes;
+        layout(w.s, *task.constants, task.most_neighbors, at);
+        if (gathered) return -1;
+    }
+    return gather(task, w.s, w.gathering, i);
 }
 
 template <class T>
 int64_t forward(const AevTask<T>& task) {
     const AevConstants<T>& c = *task.constants;
-    const Workspace<T> w = workspace_of(task);
+    const NoDenormals quick;
+    Workspace<T> w = workspace_of(task);
     for (int64_t i = task.begin; i < task.end; ++i) {
-        const Counts counts = gather(task, w, i);
-        if (counts.fault >= 0) return counts.fault;
+        const int64_t bad = surround(task, w, i, false);
+        if (bad >= 0) return bad;
+        const int kinds = *w.s.kinds;
         T* out = task.aev + i * c.length;
         for (int k = 0; k < c.length; ++k) out[k] = 0;
-        for (int kind = 0; kind < counts.kinds; ++kind) radial_forward(task, w, kind, out);
-        angular<T, Mode::forward>(task, w, counts.kinds, nullptr, out, 0);
+        for (int kind = 0; kind < kinds; ++kind) radial_forward(task, w, kind, out);
+        angular<T, Mode::forward>(task, w, kinds, nullptr, out, 0);
     }
     return -1;
 }
 
-// Gradients by the edges' vectors of one member into p, their sum into net and sum of p_a d_b into virial.
+// x, y, z and nothing of each slot, slot after slot within groups of four: slot 4 q + c goes to out[c], place 4 q.
 template <class T>
-void edge_gradients(const Workspace<T>& w, int member, int64_t used, T* net, T* virial) {
-    const T *slope = w.slope + member * w.slots, *along = w.along + member * w.slots;
-    const T* turn = w.turn + 3 * member * w.slots;
-    const T* u[3] = {w.ux, w.uy, w.uz};
-    constexpr int rows = (12 + width<T> - 1) / width<T> * width<T>;
-    Vec<T> sums[rows]{};
-    for (int64_t k = 0; k < used; k += width<T>) {
-        const Vec<T> forward = load(slope + k) + load(along + k), side = load(w.inverse + k) * T(shrink);
-        const Vec<T> r = load(w.r + k);
-        for (int a = 0; a < 3; ++a) {
-            const Vec<T> p = forward * load(u[a] + k) + side * load(turn + a * w.slots + k), pr = p * r;
-            store<T>(w.p + a * w.slots + k, p);
-            sums[a] += p;
-            for (int b = 0; b < 3; ++b) sums[3 + 3 * a + b] += pr * load(u[b] + k);
+MLSAMPLE_INLINE void interleave(const Vec<T>* xyz, T* out) {
+    if constexpr (width<T> >= 4) {
+        typedef typename Lanes<T>::I I;
+        I low{}, high{}, first{}, second{};
+#pragma GCC unroll 16
+        for (int k = 0; k < width<T>; ++k) {
+            low[k] = k / 4 * 4 + k % 4 / 2 + k % 2 * width<T>;
+            high[k] = low[k] + 2;
+            first[k] = k / 4 * 4 + k % 2 + k % 4 / 2 * width<T>;
+            second[k] = first[k] + 2;
+        }
+        const Vec<T> zero{}, xy_low = __builtin_shuffle(xyz[0], xyz[1], low),
+                     xy_high = __builtin_shuffle(xyz[0], xyz[1], high), z_low = __builtin_shuffle(xyz[2], zero, low),
+                     z_high = __builtin_shuffle(xyz[2], zero, high);
+        store<T>(out, __builtin_shuffle(xy_low, z_low, first));
+        store<T>(out + width<T>, __builtin_shuffle(xy_low, z_low, second));
+        store<T>(out + 2 * width<T>, __builtin_shuffle(xy_high, z_high, first));
+        store<T>(out + 3 * width<T>, __builtin_shuffle(xy_high, z_high, second));
+    } else {
+        for (int k = 0; k < width<T>; ++k) {
+            for (int a = 0; a < 4; ++a) out[4 * k + a] = a < 3 ? xyz[a][k] : T(0);
         }
     }
-    T totals[rows];
-    sum_lanes<T>(sums, rows, totals);
-    for (int a = 0; a < 3; ++a) net[a] = totals[a];
-    for (int a = 0; a < 9; ++a) virial[a] = totals[3 + a];
+}
+
+// Gradients by the edges' vectors of one member, interleaved into p, and the sums over lanes of each and of p_a d_b.
+template <class T>
+MLSAMPLE_INLINE void edge_gradients(const Workspace<T>& w, int member, Vec<T>* sums) {
+    const T *slope = w.slope + member * w.slots, *along = w.along + member * w.slots;
+    const T* turn = w.turn + 3 * member * w.slots;
+    const Slots<T> s = w.s;
+    const int64_t slots = w.slots;
+    T* const out = w.p;
+    Vec<T> net[3]{}, virial[3][3]{};
+    for (int kind = 0; kind < *s.kinds; ++kind) {
+        const int64_t near = s.start[kind] + s.angular[kind], end = s.start[kind] + s.all[kind];
+        for (int64_t k = s.start[kind]; k < end; k += width<T>) {
+            const Vec<T> u[3] = {load(s.ux + k), load(s.uy + k), load(s.uz + k)}, r = load(s.r + k);
+            Vec<T> p[3]{}, forward = load(slope + k);
+            if (k < near) {
+                const Vec<T> side = load(s.inverse + k) * T(shrink);
+                for (int a = 0; a < 3; ++a) p[a] = side * load(turn + a * slots + k);
+                forward += load(along + k) - (p[0] * u[0] + p[1] * u[1] + p[2] * u[2]);
+            }
+#pragma GCC unroll 3
+            for (int a = 0; a < 3; ++a) {
+                p[a] += forward * u[a];
+                net[a] += p[a];
+                const Vec<T> pr = p[a] * r;
+#pragma GCC unroll 3
+                for (int b = 0; b < 3; ++b) virial[a][b] += pr * u[b];
+            }
+            interleave<T>(p, out + 4 * k);
+        }
+    }
+#pragma GCC unroll 3
+    for (int a = 0; a < 3; ++a) {
+        sums[a] = net[a];
+#pragma GCC unroll 3
+        for (int b = 0; b < 3; ++b) sums[3 + 3 * a + b] = virial[a][b];
+    }
+}
+
+// Sums over angular pairs are nil to begin with.
+template <class T>
+void clear_angular(const Workspace<T>& w, int members) {
+    for (int kind = 0; kind < *w.s.kinds; ++kind) {
+        const int64_t start = w.s.start[kind], end = start + w.s.angular[kind];
+        for (int k = 0; k < members; ++k) {
+            for (int64_t s = start; s < end; s += width<T>) {
+                store<T>(w.along + k * w.slots + s, Vec<T>{});
+                for (int a = 0; a < 3; ++a) store<T>(w.turn + (3 * k + a) * w.slots + s, Vec<T>{});
+            }
+        }
+    }
+}
+
+// Adds four numbers.
+template <class T>
+MLSAMPLE_INLINE void add_four(double* at, const T* p) {
+    typedef T Four __attribute__((vector_size(4 * sizeof(T))));
+    typedef double Sum __attribute__((vector_size(32)));
+    Four add;
+    Sum sum;
+    __builtin_memcpy(&add, p, sizeof add);
+    __builtin_memcpy(&sum, at, sizeof sum);
+#if defined(__AVX__)
+    if constexpr (sizeof(T) == 4) sum += (Sum)_mm256_cvtps_pd((__m128)add);
+    else sum += __builtin_convertvector(add, Sum);
+#else
+    sum += __builtin_convertvector(add, Sum);
+#endif
+    __builtin_memcpy(at, &sum, sizeof sum);
+}
+
+// Adds member k's edge gradients to the neighbours; slots that fill up add nothing to atom i.
+template <class T>
+MLSAMPLE_INLINE void scatter(const AevTask<T>& task, const Workspace<T>& w, int k) {
+    double* const out = task.gradient + 4 * k * task.n_atoms;
+    const Slots<T> s = w.s;
+    const T* p = w.p;
+    constexpr int quads = width<T> >= 4 ? width<T> / 4 : 1;
+    for (int kind = 0; kind < *s.kinds; ++kind) {
+        const int64_t end = s.start[kind] + s.all[kind];
+        for (int64_t slot = s.start[kind]; slot < end; slot += width<T>) {
+            const T* from = p + 4 * slot;
+            const int32_t* atom = s.atom + slot;
+#pragma GCC unroll 4
+            for (int q = 0; q < quads; ++q) {
+#pragma GCC unroll 4
+                for (int c = 0; c < width<T> / quads; ++c) {
+                    const int place = width<T> >= 4 ? c * width<T> + 4 * q : 4 * c;
+                    add_four<T>(out + 4 * static_cast<int64_t>(atom[4 * q + c]), from + place);
+                }
+            }
+        }
+    }
+}
+
+// Adds all members' edge gradients to the neighbours, and takes them off atom i.
+template <class T>
+void spread(const AevTask<T>& task, const Workspace<T>& w, int64_t i) {
+    for (int k = 0; k < task.members; ++k) {
+        edge_gradients(w, k, w.row_sums + 12 * k);
+        scatter(task, w, k);
+    }
+    sum_lanes<T>(w.row_sums, up(12 * task.members, width<T>), w.row_totals);
+    for (int k = 0; k < task.members; ++k) {
+        const T* total = w.row_totals + 12 * k;
+        double *mine = task.gradient + 4 * (k * task.n_atoms + i), *virial = task.virial + k * task.virial_stride;
+        for (int a = 0; a < 3; ++a) mine[a] -= static_cast<double>(total[a]);
+        for (int a = 0; a < 9; ++a) virial[a] += static_cast<double>(total[3 + a]);
+    }
 }
 
 template <class T>
 int64_t gradient(const AevTask<T>& task) {
     const AevConstants<T>& c = *task.constants;
-    const Workspace<T> w = workspace_of(task);
-    const int64_t stride = task.stride;
+    const NoDenormals quick;
+    Workspace<T> w = workspace_of(task);
     for (int64_t i = task.begin; i < task.end; ++i) {
-        const Counts counts = gather(task, w, i);
-        if (counts.fault >= 0) return counts.fault;
-        const int64_t filled = counts.used + width<T>;
-        for (int k = 0; k < task.members; ++k) {
-            for (int64_t s = 0; s < filled; ++s) w.along[k * w.slots + s] = 0;
-            for (int a = 0; a < 3; ++a) {
-                for (int64_t s = 0; s < filled; ++s) w.turn[(3 * k + a) * w.slots + s] = 0;
-            }
-        }
+        const int64_t bad = surround(task, w, i, task.kept != nullptr);
+        if (bad >= 0) return bad;
+        const int kinds = *w.s.kinds;
+        clear_angular(w, task.members);
         const T* g = task.weights + i * c.length;
-        for (int kind = 0; kind < counts.kinds; ++kind) radial_gradient(task, w, kind, g, stride);
-        angular<T, Mode::gradient>(task, w, counts.kinds, g, nullptr, stride);
-        for (int k = 0; k < task.members; ++k) {
-            T net[3], virial[9];
-            edge_gradients(w, k, counts.used, net, virial);
-            double* out = task.gradient + 3 * k * task.n_atoms;
-            for (int64_t s = 0; s < counts.used; ++s) {
-                double* at = out + 3 * static_cast<int64_t>(w.atom[s]);
-                for (int a = 0; a < 3; ++a) at[a] += static_cast<double>(w.p[a * w.slots + s]);
-            }
-            for (int a = 0; a < 3; ++a) out[3 * i + a] -= static_cast<double>(net[a]);
-            for (int a = 0; a < 9; ++a) task.virial[k * task.virial_stride + a] += static_cast<double>(virial[a]);
-        }
+        for (int kind = 0; kind < kinds; ++kind) radial_gradient(task, w, kind, g, task.stride);
+        angular<T, Mode::gradient>(task, w, kinds, g, nullptr, task.stride);
+        spread(task, w, i);
     }
     return -1;
 }
@@ -103,10 +222,10 @@ template <class T>
 void edge_rates(const AevTask<T>& task, const Workspace<T>& w, int member, int64_t i, int64_t used) {
     const double *v = task.directions + 3 * member * task.n_atoms, *mine = v + 3 * i;
     T* t = w.tangent + 3 * member * w.slots;
-    const T* u[3] = {w.ux, w.uy, w.uz};
+    const T* u[3] = {w.s.ux, w.s.uy, w.s.uz};
     T* speed = w.speed + member * w.slots;
     for (int64_t s = 0; s < used; ++s) {
-        const double* other = v + 3 * static_cast<int64_t>(w.atom[s]);
+        const double* other = v + 3 * static_cast<int64_t>(w.s.atom[s]);
         for (int a = 0; a < 3; ++a) t[a * w.slots + s] = static_cast<T>(other[a] - mine[a]);
     }
     T strain[9] = {};
@@ -114,7 +233,7 @@ void edge_rates(const AevTask<T>& task, const Workspace<T>& w, int member, int64
         for (int a = 0; a < 9; ++a) strain[a] = static_cast<T>(task.strain[member * task.strain_stride + a]);
     }
     for (int64_t k = 0; k < used; k += width<T>) {
-        const Vec<T> r = load(w.r + k), inverse = load(w.inverse + k);
+        const Vec<T> r = load(w.s.r + k), inverse = load(w.s.inverse + k);
         Vec<T> rate[3], along{};
         for (int a = 0; a < 3; ++a) {
             Vec<T> bent{};
@@ -130,18 +249,20 @@ void edge_rates(const AevTask<T>& task, const Workspace<T>& w, int member, int64
 template <class T>
 int64_t tangent(const AevTask<T>& task) {
     const AevConstants<T>& c = *task.constants;
-    const Workspace<T> w = workspace_of(task);
+    const NoDenormals quick;
+    Workspace<T> w = workspace_of(task);
     const int64_t stride = task.stride;
     for (int64_t i = task.begin; i < task.end; ++i) {
-        const Counts counts = gather(task, w, i);
-        if (counts.fault >= 0) return counts.fault;
+        const int64_t bad = surround(task, w, i, false);
+        if (bad >= 0) return bad;
+        const int kinds = *w.s.kinds;
         T* out = task.aev + i * c.length;
         for (int k = 0; k < task.members; ++k) {
             for (int m = 0; m < c.length; ++m) out[k * stride + m] = 0;
-            edge_rates(task, w, k, i, counts.used);
+            edge_rates(task, w, k, i, *w.s.used);
         }
-        for (int kind = 0; kind < counts.kinds; ++kind) radial_tangent(task, w, kind, out, stride);
-        angular<T, Mode::tangent>(task, w, counts.kinds, nullptr, out, stride);
+        for (int kind = 0; kind < kinds; ++kind) radial_tangent(task, w, kind, out, stride);
+        angular<T, Mode::tangent>(task, w, kinds, nullptr, out, stride);
     }
     return -1;
 }
@@ -149,6 +270,7 @@ int64_t tangent(const AevTask<T>& task) {
 template <class T>
 void fill(AevKernels<T>* kernels) {
     kernels->scratch_bytes = scratch_bytes<T>;
+    kernels->slots_bytes = slots_bytes<T>;
     kernels->forward = forward<T>;
     kernels->gradient = gradient<T>;
     kernels->tangent = tangent<T>;

@@ -7,15 +7,37 @@
 
 namespace mlsample {
 
+// Gaussians exp(-eta (r - shift)^2). Where the shifts are evenly spaced those of a run of eight follow from the one
+// in its middle, g, as g q^j fall[j + 3], -3 <= j <= 4, with q = 2^(rate (r - shift of the middle)).
+template <class T>
+struct AevGaussians {
+    int count;
+    T eta;
+    const T* shifts;
+    bool even;
+    T rate, rate_rest;  // 2 eta step / ln 2 and what its rounding leaves out
+    T fall[8];          // exp(-eta (j step)^2)
+};
+
+// (1 - s)^power for 0 <= s <= 1 as (1 - s Q(s))^(2^(early + late)); the early squarings are done on 1 - x, so that
+// they do not magnify its rounding.
+template <class T>
+struct AevPower {
+    bool fitted;
+    int early, late;
+    T coefficients[7];  // of Q, highest power first
+};
+
 // Hyperparameters in the precision of the sums. Shifts and sections are owned by the driver.
 template <class T>
 struct AevConstants {
-    int num_species, n_radial, n_shifts, n_sections;
+    int num_species, n_sections;
     int length;  // of one atom's AEV
     bool smooth;
     double radial_cutoff, angular_cutoff;
-    T radial_eta, angular_eta, zeta;
-    const T *radial_shifts, *angular_shifts;
+    AevGaussians<T> radial, angular;
+    T zeta;
+    AevPower<T> power;  // zeta - 1
     const T *cos_sections, *sin_sections, *cos_half_sections, *sin_half_sections;  // of section and section / 2
 };
 
@@ -33,7 +55,7 @@ struct AevTask {
     int64_t stride;           // between the members of aev and weights: N L for whole arrays
     T* aev;                   // (M, N, L): result of forward (M = 1) and tangent
     const T* weights;         // (M, N, L): gradient
-    double* gradient;         // (M, N, 3): gradient, added to
+    double* gradient;         // (M, N, 4): gradient, added to; the fourth is nothing
     double* virial;           // (M, virial_stride): gradient, nine numbers added to
     int64_t virial_stride;
     const double* directions; // (M, N, 3): tangent
@@ -41,12 +63,16 @@ struct AevTask {
     int64_t strain_stride;
     int64_t scratch_bytes;
     void* scratch;            // aligned to 64 bytes
+    int64_t slots_bytes;      // of one atom's gathered surroundings
+    char* kept;               // surroundings of the atoms from kept_begin on, which forward writes and gradient reads;
+    int64_t kept_begin;       // or null: each gathers its own
 };
 
 // Each kernel returns -1, or the first edge whose vector or neighbour is invalid.
 template <class T>
 struct AevKernels {
     int64_t (*scratch_bytes)(const AevConstants<T>&, int64_t most_neighbors, int members);
+    int64_t (*slots_bytes)(const AevConstants<T>&, int64_t most_neighbors);
     int64_t (*forward)(const AevTask<T>&);
     int64_t (*gradient)(const AevTask<T>&);
     int64_t (*tangent)(const AevTask<T>&);

@@ -5,6 +5,10 @@
 
 #include <cstdint>
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 #if defined(__AVX512F__)
 #define MLSAMPLE_VECTOR_BYTES 64
 #elif defined(__AVX__)
@@ -12,6 +16,7 @@
 #else
 #define MLSAMPLE_VECTOR_BYTES 16
 #endif
+#define MLSAMPLE_LAMBDA __attribute__((always_inline))
 #define MLSAMPLE_INLINE inline __attribute__((always_inline))
 
 namespace mlsample {
@@ -73,6 +78,38 @@ MLSAMPLE_INLINE Vec<T> root(Vec<T> x) {
     return result;
 }
 
+// 1 / sqrt(x) for normal positive x, to a few units in the last place.
+MLSAMPLE_INLINE Vec<double> inverse_root(Vec<double> x) { return 1.0 / root<double>(x); }
+
+MLSAMPLE_INLINE Vec<float> inverse_root(Vec<float> x) {
+#if defined(__AVX512F__)
+    const Vec<float> y = (Vec<float>)_mm512_rsqrt14_ps((__m512)x);
+#elif defined(__AVX__)
+    const Vec<float> y = (Vec<float>)_mm256_rsqrt_ps((__m256)x);
+#elif defined(__SSE2__)
+    const Vec<float> y = (Vec<float>)_mm_rsqrt_ps((__m128)x);
+#else
+    return 1.0f / root<float>(x);
+#endif
+#if defined(__SSE2__)
+    const Vec<float> half = y * 0.5f;
+    return y + half * (1.0f - x * y * y);
+#endif
+}
+
+// While one lives, results too small for a normal number are zero on this thread: some processors take very long
+// over them.
+class NoDenormals {
+#if defined(__SSE2__)
+public:
+    NoDenormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }
+    ~NoDenormals() { _mm_setcsr(before_); }
+
+private:
+    const unsigned before_;
+#endif
+};
+
 template <class T>
 MLSAMPLE_INLINE Vec<T> polynomial(Vec<T> x, const T* c, int n) {
     Vec<T> y = splat<T>(c[0]);
@@ -103,6 +140,36 @@ MLSAMPLE_INLINE Vec<T> exp2(Vec<T> t) {
     const Vec<T> r = t - (shifted - Lanes<T>::magic);
     const U scaled = (U)exp2_fraction(r) + ((U)shifted << Lanes<T>::mantissa);
     return t < splat<T>(Lanes<T>::lowest) ? Vec<T>{} : (Vec<T>)scaled;
+}
+
+// x a as a whole number, returned as it is added to the exponent, and the rest, into which `rest` x is added.
+MLSAMPLE_INLINE Lanes<float>::U whole_and_rest(Vec<float> x, float a, float rest, Vec<float>* fraction) {
+    typedef Lanes<float>::U U;
+    const Vec<float> shifted = x * a + Lanes<float>::magic;
+    *fraction = x * a - (shifted - Lanes<float>::magic) + x * rest;
+    return (U)shifted << Lanes<float>::mantissa;
+}
+
+// 2^(x a) with the rounding of the product taken care of; zero below 2^-126.
+MLSAMPLE_INLINE Vec<float> exp2_product(Vec<float> x, float a) {
+    typedef Lanes<float>::U U;
+    const Vec<float> shifted = x * a + Lanes<float>::magic, fraction = x * a - (shifted - Lanes<float>::magic);
+    const U exponent = (U)shifted << Lanes<float>::mantissa;
+    return x * a < splat<float>(-126.0f) ? Vec<float>{} : (Vec<float>)((U)exp2_fraction(fraction) + exponent);
+}
+
+// 2^t and 2^-t for t = x (a + rest), |t| <= 125.
+MLSAMPLE_INLINE void exp2_both(Vec<float> x, float a, float rest, Vec<float>* up, Vec<float>* down) {
+    typedef Lanes<float>::U U;
+    Vec<float> r;
+    const U exponent = whole_and_rest(x, a, rest, &r);
+    const Vec<float> square = r * r;
+    const Vec<float> even = ((square * 1.54614446985691291e-4f + 9.61805667852463808e-3f) * square +
+                             0.240226509222887581f) * square + 1.0f;
+    const Vec<float> odd = (square * 1.34004281776158379e-3f + 0.0555032722667030206f) * square +
+                           0.693147206702832596f;
+    *up = (Vec<float>)((U)(even + r * odd) + exponent);
+    *down = (Vec<float>)((U)(even - r * odd) - exponent);
 }
 
 MLSAMPLE_INLINE Vec<float> log2_mantissa(Vec<float> m) {
@@ -148,12 +215,55 @@ MLSAMPLE_INLINE Vec<T> merge(Vec<T> a, Vec<T> b) {
     }
 }
 
-// out[k] = sum of the lanes of rows[k]; count is a multiple of the width, rows are destroyed.
+#if MLSAMPLE_VECTOR_BYTES == 64
+// Sums of the lanes of sixteen vectors in memory. Halves come from memory, where shuffles cost nothing.
+MLSAMPLE_INLINE void sum_sixteen(const float* rows, float* out) {
+    typedef float Half __attribute__((vector_size(32)));
+    Vec<float> x[8];
+#pragma GCC unroll 8
+    for (int k = 0; k < 8; ++k) {
+        Half part[4];
+        __builtin_memcpy(&part[0], rows + 16 * k, 32);
+        __builtin_memcpy(&part[1], rows + 16 * k + 8, 32);
+        __builtin_memcpy(&part[2], rows + 16 * k + 128, 32);
+        __builtin_memcpy(&part[3], rows + 16 * k + 136, 32);
+        x[k] = __builtin_shufflevector(part[0], part[2], 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) +
+               __builtin_shufflevector(part[1], part[3], 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    }
+#pragma GCC unroll 4
+    for (int k = 0; k < 4; ++k) {
+        const Vec<float> a = x[k], b = x[k + 4];
+        x[k] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27) +
+               __builtin_shufflevector(a, b, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
+    }
+#pragma GCC unroll 2
+    for (int k = 0; k < 2; ++k) {
+        const Vec<float> a = x[k], b = x[k + 2];
+        x[k] = __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
+               __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+    }
+    const Vec<float> a = x[0], b = x[1];
+    store(out, __builtin_shufflevector(a, b, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30) +
+                   __builtin_shufflevector(a, b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31));
+}
+#endif
+
+// out[k] = sum of the lanes of rows[k]; count is a multiple of the width.
 template <class T>
-MLSAMPLE_INLINE void sum_lanes(Vec<T>* rows, int count, T* out) {
-    for (int first = 0; first < count; first += width<T>) {
-        Vec<T>* x = rows + first;
-        for (int h = width<T> / 2; h >= 1; h /= 2) {
+MLSAMPLE_INLINE void sum_lanes(const Vec<T>* rows, int64_t count, T* out) {
+    for (int64_t first = 0; first < count; first += width<T>) {
+#if MLSAMPLE_VECTOR_BYTES == 64
+        if constexpr (sizeof(T) == 4) {
+            sum_sixteen(reinterpret_cast<const float*>(rows + first), out + first);
+            continue;
+        }
+#endif
+        Vec<T> x[width<T>];
+#pragma GCC unroll 8
+        for (int k = 0; k < width<T> / 2; ++k) x[k] = merge<T>(rows[first + k], rows[first + k + width<T> / 2]);
+#pragma GCC unroll 4
+        for (int h = width<T> / 4; h >= 1; h /= 2) {
+#pragma GCC unroll 8
             for (int k = 0; k < h; ++k) x[k] = merge<T>(x[k], x[k + h]);
         }
         store(out + first, x[0]);

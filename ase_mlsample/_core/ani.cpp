@@ -9,7 +9,7 @@
 namespace mlsample {
 namespace {
 
-constexpr int64_t kBlock = 2 * network_block;  // atoms
+constexpr int64_t kBlock = network_block;  // atoms
 
 int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
@@ -18,6 +18,7 @@ template <class T>
 struct Block {
     T *aev, *weights, *energies;
     void *networks, *sweep;
+    char* slots;
 };
 
 template <class T>
@@ -36,15 +37,16 @@ public:
 
     void run(double* energies, double* gradient, double* virial) {
         const Parts parts = make_parts(graph_);
-        const PartSums sums(graph_, parts, backward_.members, gradient, virial);
+        const PartSums sums(graph_, parts, backward_.members);
         for_parts(graph_, parts, [&](int part, int64_t low, int64_t high) {
             const Block<T> block = memory();
+            sums.clear(part);
             for (int64_t begin = low; begin < high; begin += kBlock) {
                 const int64_t end = std::min(high, begin + kBlock);
                 run_block(block, begin, end, energies, sums.gradient(part), sums.virial(part));
             }
         });
-        sums.finish();
+        sums.finish(gradient, virial);
     }
 
 private:
@@ -53,13 +55,16 @@ private:
         const int64_t rows = aligned(size * kBlock * length), members = aligned(size * kBlock * networks_.members());
         const int64_t net = aligned(networks_.scratch_bytes(kBlock));
         const int64_t sweep = std::max(forward_.scratch_bytes, backward_.scratch_bytes);
-        char* at = static_cast<char*>(thread_scratch((1 + backward_.members) * rows + members + net + sweep));
+        const int64_t slots = kBlock * forward_.slots_bytes;
+        char* at =
+            static_cast<char*>(thread_scratch((1 + backward_.members) * rows + members + net + slots + sweep));
         Block<T> block{};
         block.aev = reinterpret_cast<T*>(at);
         block.weights = reinterpret_cast<T*>(at += rows);
         block.energies = reinterpret_cast<T*>(at += backward_.members * rows);
         block.networks = at += members;
-        block.sweep = at + net;
+        block.slots = at += net;
+        block.sweep = at + slots;
         return block;
     }
 
@@ -70,6 +75,8 @@ private:
         forward.aev = block.aev - begin * length;
         backward.weights = block.weights - begin * length;
         backward.gradient = gradient;
+        forward.kept = backward.kept = block.slots;
+        forward.kept_begin = backward.kept_begin = begin;
         forward.scratch = backward.scratch = block.sweep;
         for_pieces(graph_, begin, end, [&](int64_t f, int64_t from, int64_t to) {
             sweep(kernels_.forward, forward, f, from, to);
