@@ -38,7 +38,7 @@ public:
     explicit Pool(int threads) : wanted_(threads) {
         workers_.reserve(threads - 1);
         try {
-            for (int k = 1; k < threads; ++k) workers_.emplace_back([this, k] { work(k); });
+            for (int k = 1; k < threads; ++k) workers_.emplace_back([this] { work(); });
         } catch (const std::system_error&) {
             // the system gives no more: those there are do the others' parts too
         }
@@ -53,41 +53,37 @@ public:
     }
     int wanted() const { return wanted_; }
 
+    // Parts are fixed, but not who does them: a worker that the system wakes late finds them done and holds nobody up.
     void run(int parts, const std::function<void(int)>& task) {
-        {
-            std::lock_guard<std::mutex> lock(mutex_);
-            task_ = &task;
-            parts_ = parts;
-            pending_ = std::min(parts - 1, size() - 1);
-            ++round_;
-        }
-        wake_.notify_all();
-        for (int part = 0; part < parts; part += size()) task(part);
         std::unique_lock<std::mutex> lock(mutex_);
-        done_.wait(lock, [this] { return pending_ == 0; });
+        task_ = &task;
+        parts_ = parts;
+        next_ = 0;
+        lock.unlock();
+        wake_.notify_all();
+        lock.lock();
+        while (next_ < parts_) do_next(lock);
+        done_.wait(lock, [this] { return busy_ == 0; });
         task_ = nullptr;
     }
 
 private:
-    int size() const { return static_cast<int>(workers_.size()) + 1; }
+    void do_next(std::unique_lock<std::mutex>& lock) {
+        const int part = next_++;
+        const std::function<void(int)>& task = *task_;
+        lock.unlock();
+        task(part);
+        lock.lock();
+    }
 
-    void work(int index) {
-        uint64_t seen = 0;
+    void work() {
+        std::unique_lock<std::mutex> lock(mutex_);
         for (;;) {
-            const std::function<void(int)>* task = nullptr;
-            int parts = 0;
-            {
-                std::unique_lock<std::mutex> lock(mutex_);
-                wake_.wait(lock, [&] { return stop_ || round_ != seen; });
-                if (stop_) return;
-                seen = round_;
-                if (index >= parts_) continue;
-                task = task_;
-                parts = parts_;
-            }
-            for (int part = index; part < parts; part += size()) (*task)(part);
-            std::lock_guard<std::mutex> lock(mutex_);
-            if (--pending_ == 0) done_.notify_one();
+            wake_.wait(lock, [this] { return stop_ || next_ < parts_; });
+            if (stop_) return;
+            ++busy_;
+            while (next_ < parts_) do_next(lock);
+            if (--busy_ == 0) done_.notify_one();
         }
     }
 
@@ -96,8 +92,7 @@ private:
     std::mutex mutex_;
     std::condition_variable wake_, done_;
     const std::function<void(int)>* task_ = nullptr;
-    int parts_ = 0, pending_ = 0;
-    uint64_t round_ = 0;
+    int parts_ = 0, next_ = 0, busy_ = 0;
     bool stop_ = false;
 };
 
