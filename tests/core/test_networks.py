@@ -68,7 +68,9 @@ def test_far_from_zero_nothing_overflows():
         expected = made.energies_and_gradient(torch.from_numpy(1e4 * aev), torch.from_numpy(species).long())
         for value, reference in zip(found, expected, strict=True):
             scale = float(reference.abs().max())
-            np.testing.assert_allclose(value, reference.numpy(), rtol=0, atol=TOLERANCE[dtype] * scale)
+            # sums of 1e4 are rounded to 1e-3 in single precision, which moves slopes near zero as much
+            tolerance = 1e-3 if dtype == "float32" else TOLERANCE[dtype]
+            np.testing.assert_allclose(value, reference.numpy(), rtol=0, atol=tolerance * scale)
 
 
 def test_an_atom_does_not_depend_on_its_company_nor_on_threads():
