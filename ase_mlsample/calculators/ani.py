@@ -49,11 +49,13 @@ class ANIEnsemble(MLCalculator):
         Precision of AEV and networks, "float32" or "float64". Distances and sums are in double in both.
     backend : str
         "native" (compiled kernels) or "torch" (TorchANI's modules and autograd).
+    with_spread : bool
+        Evaluate all members each time, so that a spread at every step costs no second evaluation.
 
     Raises
     ------
     ValueError
-        For an unknown device, dtype or backend.
+        For an unknown device, dtype or backend, or a spread of one member.
     TypeError
         For a path instead of a model: :meth:`load` reads files.
     """
@@ -65,6 +67,7 @@ class ANIEnsemble(MLCalculator):
         device: str = "cpu",
         dtype: Literal["float32", "float64"] = "float32",
         backend: Literal["native", "torch"] = "native",
+        with_spread: bool = False,
     ) -> None:
         super().__init__()
         if isinstance(model, str | os.PathLike):
@@ -83,6 +86,8 @@ class ANIEnsemble(MLCalculator):
         self._self_energies = np.array([model.self_energies[symbol] for symbol in model.symbols])
         self._runtime: tuple[_Backend, NeighborList] | None = None
         self._lock = Lock()  # the kernels let other Python threads run
+        self._check_members(with_spread)
+        self.with_spread = with_spread
 
     def __getstate__(self) -> dict[str, Any]:
         # Kernels and neighbour lists are made anew where they are needed.
@@ -102,6 +107,7 @@ class ANIEnsemble(MLCalculator):
         device: str = "cpu",
         dtype: Literal["float32", "float64"] = "float32",
         backend: Literal["native", "torch"] = "native",
+        with_spread: bool = False,
     ) -> Self:
         """Read a model file (safetensors); no code from the file is run.
 
@@ -109,7 +115,7 @@ class ANIEnsemble(MLCalculator):
         ----------
         path : str or path
             The file.
-        device, dtype, backend : str
+        device, dtype, backend, with_spread
             As for the class.
 
         Raises
@@ -121,7 +127,8 @@ class ANIEnsemble(MLCalculator):
         """
         from ase_mlsample.calculators.ani_model import ANIModel
 
-        return cls(ANIModel.load(path), device=device, dtype=dtype, backend=backend)
+        model = ANIModel.load(path)
+        return cls(model, device=device, dtype=dtype, backend=backend, with_spread=with_spread)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model file atomically: the path holds the old file or the whole new one.

@@ -70,6 +70,9 @@ class MLCalculator(BaseCalculator):  # type: ignore[misc]
         evaluated last.
     state_arrays : tuple of str
         Names of the arrays of ``Atoms`` on which the results depend, besides cell and periodicity.
+    with_spread : bool
+        Evaluate all members each time, for runs that ask for the spread at every step; otherwise the spread
+        is an evaluation of its own.
     """
 
     implemented_properties: list[str] = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012
@@ -78,6 +81,7 @@ class MLCalculator(BaseCalculator):  # type: ignore[misc]
     def __init__(self) -> None:
         self.parameters: dict[str, Any] = {}
         self.use_cache = True
+        self.with_spread = False
         self.results: dict[str, Any] = {}
         self._snapshot: _Snapshot | None = None
         self._spread: Spread | None = None
@@ -153,7 +157,7 @@ class MLCalculator(BaseCalculator):  # type: ignore[misc]
         system_changes: Sequence[str] = tuple(all_changes),  # noqa: ARG002
     ) -> None:
         """Evaluate the atoms (default: those evaluated last) and fill ``results``."""
-        self._refresh(self._given_or_last(atoms), members=False)
+        self._refresh(self._given_or_last(atoms), members=self.with_spread)
 
     def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
         """Value of one property, from the cache if the atoms did not change.
@@ -185,7 +189,7 @@ class MLCalculator(BaseCalculator):  # type: ignore[misc]
         if not self.results or (atoms is not None and self.check_state(atoms)):
             if not allow_calculation:
                 return None
-            self._refresh(self._given_or_last(atoms), members=False)
+            self._refresh(self._given_or_last(atoms), members=self.with_spread)
         value = self.results.get(name)
         if value is None and allow_calculation:
             raise PropertyNotImplementedError(self._why_missing(name))

@@ -12,6 +12,7 @@ from ase.calculators.calculator import PropertyNotImplementedError
 from ase_mlsample.calculators import ANIEnsemble
 from ase_mlsample.calculators.ani_graph import concatenate
 from ase_mlsample.calculators.ani_model import ANIModel
+from ase_mlsample.testing.counting import counted
 from tests.calculators.ani_models import random_model, small_aev
 
 #: eV/atom, eV/Å and eV/Å³ between backends.
@@ -114,6 +115,25 @@ def test_identical_members_agree(rng: np.random.Generator, dtype: str) -> None:
         tolerance = 1e-6 if dtype == "float32" else 1e-14
         assert spread.energy_std <= tolerance * len(atoms)
         assert spread.force_sigma.max() <= tolerance
+
+
+def test_a_spread_at_every_step_costs_one_evaluation() -> None:
+    atoms = bulk("Si", cubic=True)
+    atoms.rattle(0.1, seed=1)
+    plain = ANIEnsemble(random_model(aev=small_aev("Si")), dtype="float64")
+    every = ANIEnsemble(plain.model, dtype="float64", with_spread=True)
+    for calc, expected in ((plain, 4), (every, 2)):
+        atoms.calc = calc
+        with counted(calc) as calls:
+            for _ in range(2):
+                atoms.positions[0, 0] += 0.01
+                forces = atoms.get_forces()
+                spread = calc.get_spread(atoms)
+        assert len(calls) == expected
+    np.testing.assert_allclose(plain.get_forces(atoms), forces, atol=1e-12)
+    np.testing.assert_array_equal(plain.get_spread(atoms).forces_std, spread.forces_std)
+    with pytest.raises(ValueError, match="one member"):
+        ANIEnsemble(random_model(aev=small_aev("Si"), n_members=1), with_spread=True)
 
 
 def test_one_member_has_no_spread() -> None:
