@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 NATIVE := $(shell find ase_mlsample/_core -name '*.cpp' -o -name '*.hpp' 2>/dev/null)
 
-.PHONY: demo test slow bench lint clean
+.PHONY: demo test slow sanitize bench lint clean
 .DELETE_ON_ERROR:
 
 $(VENV)/.installed: pyproject.toml constraints.txt CMakeLists.txt $(NATIVE)
@@ -29,6 +29,14 @@ test: $(VENV)/.tested      ## the test suite, under ten minutes on two cores
 
 slow: $(VENV)/.tested      ## heavy physics
 	$(BIN)/python -m pytest -q -m slow
+
+sanitize: $(VENV)/.tested  ## the compiled core under the address and undefined behaviour sanitizers
+	@$(PIP) cmake nanobind
+	$(BIN)/cmake -S . -B build/sanitize -DCMAKE_BUILD_TYPE=RelWithDebInfo -DMLSAMPLE_SANITIZE=ON \
+	    -DPython_EXECUTABLE=$(abspath $(BIN))/python -Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir)
+	$(BIN)/cmake --build build/sanitize --parallel
+	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
+	    ASAN_OPTIONS=detect_leaks=0 OMP_NUM_THREADS=2 $(BIN)/python tests/sanitized.py build/sanitize -q tests/core
 
 bench: $(VENV)/.tested     ## what the demo's model is worth; run `make demo` first
 	$(BIN)/python benchmarks/silicon_properties.py runs/silicon/model.safetensors

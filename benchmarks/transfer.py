@@ -1,7 +1,7 @@
 """Does a model of one reference save labels of another? Tuned with a tenth of them, or trained from nothing.
 
     python benchmarks/transfer.py                     # three seeds, under 10 minutes on two cores
-    python benchmarks/transfer.py --seeds 1 --n 200 --epochs 40
+    python benchmarks/transfer.py --seeds 1 --n 300 --epochs 40
 
 The first reference is silicon as Stillinger and Weber fitted it in 1985, the other one their potential as
 fitted anew to amorphous silicon: bonds a quarter weaker, angles half as stiff again beside them (ε 1.64833
@@ -148,7 +148,7 @@ def report(found: list[dict[str, dict[str, float]]], args: argparse.Namespace) -
         f"n = {args.n}, a tenth is {args.n // 10}; medians of {len(found)} seeds, then the ratio to training"
     )
     print("from nothing on all labels: its median, and in brackets by seed\n")
-    print(f"{'':<26}{'energy, meV/atom':<37}{'force, eV/Å':<37}{'force/RMS'}")
+    print(f"{'':<26}{'energy, meV/atom':<39}{'force, eV/Å':<39}{'force/RMS'}")
     ratios: dict[str, tuple[float, float]] = {}
     for name in found[0]:
         line, medians = f"{name:<26}", list[float]()
@@ -156,7 +156,7 @@ def report(found: list[dict[str, dict[str, float]]], args: argparse.Namespace) -
             by_seed = [one[name][quantity] / one[WHOLE][quantity] for one in found]
             medians.append(float(np.median(by_seed)))
             listed = f"{medians[-1]:>8.2f} ({' '.join(f'{ratio:.2f}' for ratio in by_seed)})"
-            line += f"{np.median([one[name][quantity] for one in found]):<8.{digits}f}{listed}".ljust(37)
+            line += f"{np.median([one[name][quantity] for one in found]):<8.{digits}f}{listed}".ljust(39)
         print(line + f"{np.median([one[name]['relative'] for one in found]):.3f}")
         ratios[name] = (medians[0], medians[1])
     statements = (
@@ -173,7 +173,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--n", type=int, default=600, help="structures; a tenth of them is for tuning")
+    parser.add_argument("--n", type=int, default=1000, help="structures; a tenth of them is for tuning")
     parser.add_argument("--n-test", type=int, default=200, help="held-out structures")
     parser.add_argument("--epochs", type=int, default=60, help="of training from nothing on all labels")
     parser.add_argument("--members", type=int, default=4)
