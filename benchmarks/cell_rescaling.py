@@ -12,44 +12,23 @@ by maximum likelihood from samples a correlation time apart, its error by resamp
 import argparse
 import os
 import time
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 from ase import Atoms, units
 from ase.build import bulk
-from ase.calculators.calculator import Calculator, all_changes
 from ase.md.bussi import Bussi
 from ase.md.langevin import Langevin
 from ase.md.nptberendsen import NPTBerendsen
 from ase.md.velocitydistribution import thermalize_momenta
 from ase.md.verlet import VelocityVerlet
 
-from ase_mlsample.calculators import MLCalculator, Prediction, StillingerWeber
+from ase_mlsample.calculators import StillingerWeber
 from ase_mlsample.dynamics import StochasticCellRescaling
 
 FloatArray = np.ndarray
-
-
-class NullOurs(MLCalculator):
-    """Constants, by our contract."""
-
-    def evaluate(self, atoms: Atoms, members: bool = False) -> Prediction:  # noqa: ARG002
-        """Return zeros."""
-        return Prediction(energy=0.0, forces=np.zeros((len(atoms), 3)), stress=np.zeros(6))
-
-
-class NullASE(Calculator):
-    """Constants, by ASE's contract."""
-
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
-
-    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
-        """Return zeros."""
-        super().calculate(atoms, properties, system_changes)
-        forces = np.zeros((len(atoms), 3))
-        self.results = {"energy": 0.0, "free_energy": 0.0, "forces": forces, "stress": np.zeros(6)}
 
 
 class Run(NamedTuple):
@@ -123,6 +102,9 @@ def _fitted(first: FloatArray, second: FloatArray) -> float:
 
 def overhead(steps: int = 300, rounds: int = 9) -> None:
     """Print the time of a step, the best of several rounds in turns."""
+    # a script beside this one, which tests import as part of a package
+    from calculator_overhead import NullASE, NullOurs
+
     timestep, kelvin = 2 * units.fs, 300.0
     makers = {
         "VelocityVerlet": lambda atoms, rng: VelocityVerlet(atoms, timestep),  # noqa: ARG005

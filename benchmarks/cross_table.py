@@ -32,6 +32,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from labelled_errors import errors
 
 TESTS = ("crystals", "random")
 # meV/atom on held-out (crystals, random structures) of what was trained on crystals, random structures, both
@@ -84,8 +85,7 @@ class Reference:
         ]
 
 
-# two thirds to 1.4 or 1.5 times the crystal's density: aluminium's window is that of ANI-Al
-# (J. S. Smith et al., Nat. Commun. 12, 1257, 2021)
+# densities of two thirds to 1.4 or 1.5 times the crystal's
 REFERENCES = {
     "Si": Reference("Si", {"diamond": 20.0, "beta-tin": 17.2}, (1.5, 3.2), 16.0, (5.0, 3.8)),
     "Al": Reference("Al", {"fcc": 15.9, "hcp": 15.4, "bcc": 15.2}, (1.8, 4.05), 15.0, (6.0, 4.5)),
@@ -108,20 +108,6 @@ def structures(reference: Reference, kind: str, n: int, seed: int) -> list[Atoms
 
     streams = [stream(number, sampler) for number, sampler in enumerate(reference.samplers(kind))]
     return [next(streams[k % len(streams)]) for k in range(n)]
-
-
-def errors(calculator: Any, frames: list[Atoms]) -> dict[str, float]:
-    """RMSE of energies (meV/atom) and force components (eV/Å), the latter also over the RMS force."""
-    from ase_mlsample.analysis import error_summary
-
-    predictions = calculator.evaluate_many(frames)
-    found = error_summary(
-        energies=[p.energy for p in predictions],
-        reference_energies=[atoms.info["REF_energy"] for atoms in frames],
-        forces=[p.forces for p in predictions],
-        reference_forces=[atoms.arrays["REF_forces"] for atoms in frames],
-    )
-    return {"energy": 1000 * found.energy_rmse, "force": found.force_rmse, "relative": found.force_error}
 
 
 def measure(name: str, seed: int, args: argparse.Namespace, directory: Path) -> dict[str, Any]:

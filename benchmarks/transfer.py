@@ -33,9 +33,9 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from labelled_errors import errors
 
 from ase_mlsample._files import write_atomic
-from ase_mlsample.analysis import error_summary
 from ase_mlsample.calculators import ANIEnsemble, StillingerWeber
 from ase_mlsample.samplers import PerturbedCrystal, RandomDisorder
 from ase_mlsample.validation.held_out import labelled
@@ -77,18 +77,6 @@ def structures(n: int, seed: int) -> list[Atoms]:
             if np.linalg.norm(forces, axis=2).max() <= MAX_FORCE:
                 found.append(atoms)
     return found[:n]
-
-
-def errors(calculator: ANIEnsemble, frames: Sequence[Atoms]) -> dict[str, float]:
-    """RMSE of energies (meV/atom) and force components (eV/Å), the latter also over the RMS force."""
-    predictions = calculator.evaluate_many(frames)
-    found = error_summary(
-        energies=[p.energy for p in predictions],
-        reference_energies=[atoms.info["REF_energy"] for atoms in frames],
-        forces=[p.forces for p in predictions],
-        reference_forces=[atoms.arrays["REF_forces"] for atoms in frames],
-    )
-    return {"energy": 1000 * found.energy_rmse, "force": found.force_rmse, "relative": found.force_error}
 
 
 def trained(frames: Sequence[Atoms], start: Any, seed: int, folder: Path, **settings: Any) -> ANIEnsemble:

@@ -135,7 +135,7 @@ int64_t fault(const AevTask<T>& task, int64_t i, const double* r2, const Extent&
     return edge;
 }
 
-// One edge into one slot; r holds its square for now.
+// One edge into one slot; r holds its square until measure_slots.
 template <class T>
 MLSAMPLE_INLINE void put(const AevTask<T>& task, const Slots<T>& s, int64_t edge, double r2, int64_t slot) {
     const double* d = task.vectors + 3 * edge;

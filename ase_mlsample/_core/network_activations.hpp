@@ -74,6 +74,22 @@ MLSAMPLE_INLINE Activated<T> activate(Vec<T> x) {
     }
 }
 
+template <ActivationKind kind>
+struct Fixed {
+    static constexpr ActivationKind value = kind;
+};
+
+// body(Fixed<kind>()): the kind as a constant of compilation.
+template <class Body>
+void with_activation(ActivationKind kind, const Body& body) {
+    switch (kind) {
+        case ActivationKind::celu: return body(Fixed<ActivationKind::celu>());
+        case ActivationKind::gelu: return body(Fixed<ActivationKind::gelu>());
+        case ActivationKind::softplus: return body(Fixed<ActivationKind::softplus>());
+        case ActivationKind::tanh: return body(Fixed<ActivationKind::tanh>());
+    }
+}
+
 }  // namespace
 }  // namespace MLSAMPLE_ISA
 }  // namespace mlsample

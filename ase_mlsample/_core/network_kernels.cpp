@@ -114,16 +114,7 @@ void put_gradient(const NetworkTask<T>& task, const Blocks<T>& b, const int32_t*
 
 template <class T, ActivationKind kind>
 void block(const NetworkTask<T>& task, const Blocks<T>& b, const int32_t* rows, int count) {
-    const int inputs = task.layers[0].inputs;
-    for (int k = 0; k < network_block; ++k) {
-        T* to = b.input + k * b.row;
-        int c = 0;
-        if (k < count) {
-            const T* from = task.aev + static_cast<int64_t>(rows[k]) * inputs;
-            for (; c < inputs; ++c) to[c] = from[c];
-        }
-        for (; c < b.row; ++c) to[c] = 0;
-    }
+    put_rows<T>(task.aev, rows, count, task.layers[0].inputs, b.row, b.input);
     const int last = task.n_layers - 1;
     for (int m = 0; m < task.members; ++m) {
         const NetworkLayer<T>* layers = task.layers + m * task.n_layers;
@@ -152,12 +143,7 @@ void all_blocks(const NetworkTask<T>& task) {
 
 template <class T>
 void run(const NetworkTask<T>& task) {
-    switch (task.activation) {
-        case ActivationKind::celu: return all_blocks<T, ActivationKind::celu>(task);
-        case ActivationKind::gelu: return all_blocks<T, ActivationKind::gelu>(task);
-        case ActivationKind::softplus: return all_blocks<T, ActivationKind::softplus>(task);
-        case ActivationKind::tanh: return all_blocks<T, ActivationKind::tanh>(task);
-    }
+    with_activation(task.activation, [&](auto kind) { all_blocks<T, decltype(kind)::value>(task); });
 }
 
 template <class T>

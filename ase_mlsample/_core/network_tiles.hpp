@@ -2,10 +2,24 @@
 #pragma once
 
 #include "aev_simd.hpp"
+#include "network_kernels.hpp"
 
 namespace mlsample {
 namespace MLSAMPLE_ISA {
 namespace {
+
+// `count` rows of `from`, each `inputs` long and now `row` apart; zeros fill a block.
+template <class T>
+void put_rows(const T* from, const int32_t* rows, int count, int inputs, int64_t row, T* to) {
+    for (int k = 0; k < network_block; ++k, to += row) {
+        int c = 0;
+        if (k < count) {
+            const T* source = from + static_cast<int64_t>(rows[k]) * inputs;
+            for (; c < inputs; ++c) to[c] = source[c];
+        }
+        for (; c < row; ++c) to[c] = 0;
+    }
+}
 
 #if defined(__AVX512F__)
 constexpr int most_columns = 4;  // of a tile, in vectors: 32 registers

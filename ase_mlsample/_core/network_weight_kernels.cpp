@@ -47,19 +47,6 @@ int64_t scratch_bytes(const NetworkLayer<T>* layers, int n_layers, int widest) {
     return layout<T>(memory, layers, n_layers, widest, nullptr);
 }
 
-// `count` rows of `from`, zeros around them.
-template <class T>
-void put_rows(const T* from, const int32_t* rows, int count, int inputs, int64_t row, T* to) {
-    for (int k = 0; k < network_block; ++k, to += row) {
-        int c = 0;
-        if (k < count) {
-            const T* source = from + static_cast<int64_t>(rows[k]) * inputs;
-            for (; c < inputs; ++c) to[c] = source[c];
-        }
-        for (; c < row; ++c) to[c] = 0;
-    }
-}
-
 template <class T, ActivationKind kind>
 void forward(const WeightTask<T>& task, const Memory<T>& m, int count) {
     for (int l = 0; l + 1 < task.n_layers; ++l) {
@@ -203,12 +190,7 @@ void all_blocks(const WeightTask<T>& task) {
 
 template <class T>
 void run(const WeightTask<T>& task) {
-    switch (task.activation) {
-        case ActivationKind::celu: return all_blocks<T, ActivationKind::celu>(task);
-        case ActivationKind::gelu: return all_blocks<T, ActivationKind::gelu>(task);
-        case ActivationKind::softplus: return all_blocks<T, ActivationKind::softplus>(task);
-        case ActivationKind::tanh: return all_blocks<T, ActivationKind::tanh>(task);
-    }
+    with_activation(task.activation, [&](auto kind) { all_blocks<T, decltype(kind)::value>(task); });
 }
 
 template <class T>

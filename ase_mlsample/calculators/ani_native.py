@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
 from ase_mlsample import _core
 from ase_mlsample.calculators.ani_graph import Graph, MemberSums
 from ase_mlsample.calculators.ani_model import ANIModel
 from ase_mlsample.calculators.networks import MemberNetworks
 
-__all__ = ["NativeBackend", "compiled_networks"]
+__all__ = ["NativeBackend", "compiled_networks", "weight_arrays"]
+
+
+def weight_arrays(networks: MemberNetworks) -> list[tuple[list[NDArray[Any]], list[NDArray[Any]]]]:
+    """For each element the weights and the biases of its layers, as the compiled networks take them."""
+
+    def arrays(tensors: Sequence[Tensor]) -> list[NDArray[Any]]:
+        return [np.ascontiguousarray(tensor.numpy(force=True)) for tensor in tensors]
+
+    return [(arrays(weights), arrays(biases)) for weights, biases in networks.layers().values()]
 
 
 def compiled_networks(networks: MemberNetworks) -> _core.Networks:
     """Copy the weights of all members and elements into the compiled kernels, in the networks' dtype."""
-    layers = networks.copy(device="cpu").layers()
-    elements = [
-        ([w.numpy() for w in weights], [b.numpy() for b in biases]) for weights, biases in layers.values()
-    ]
-    return _core.Networks(networks.activation, elements)
+    return _core.Networks(networks.activation, weight_arrays(networks))
 
 
 class NativeBackend:

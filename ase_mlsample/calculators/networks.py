@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Self, cast
 
@@ -13,20 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["ACTIVATIONS", "Activation", "MemberNetworks"]
+__all__ = ["ACTIVATIONS", "MemberNetworks"]
 
 #: For each element, in species order, the weights (M, out, in) and the biases (M, 1, out) of its layers.
 Layers = Mapping[str, tuple[Sequence[Tensor], Sequence[Tensor]]]
 #: Of TorchANI's "TightCELU".
 _CELU_ALPHA = 0.1
-
-
-@dataclass(frozen=True)
-class Activation:
-    """An activation y = f(x) and its derivative, as a function of x and y (whichever is cheaper)."""
-
-    function: Callable[[Tensor], Tensor]
-    derivative: Callable[[Tensor, Tensor], Tensor]
 
 
 def _celu(x: Tensor) -> Tensor:
@@ -36,28 +27,11 @@ def _celu(x: Tensor) -> Tensor:
     return functional.celu(x, _CELU_ALPHA)
 
 
-def _celu_derivative(x: Tensor, y: Tensor) -> Tensor:  # noqa: ARG001
-    return y.clamp(max=0.0).mul_(1.0 / _CELU_ALPHA).add_(1.0)
-
-
-def _gelu_derivative(x: Tensor, y: Tensor) -> Tensor:  # noqa: ARG001
-    density = torch.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
-    return 0.5 * (1.0 + torch.erf(x / math.sqrt(2.0))) + x * density
-
-
-def _tanh_derivative(x: Tensor, y: Tensor) -> Tensor:  # noqa: ARG001
-    return 1.0 - y * y
-
-
-def _softplus_derivative(x: Tensor, y: Tensor) -> Tensor:  # noqa: ARG001
-    return torch.sigmoid(x)
-
-
-ACTIVATIONS: dict[str, Activation] = {
-    "celu": Activation(_celu, _celu_derivative),
-    "gelu": Activation(functional.gelu, _gelu_derivative),
-    "tanh": Activation(torch.tanh, _tanh_derivative),
-    "softplus": Activation(functional.softplus, _softplus_derivative),
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "celu": _celu,
+    "gelu": functional.gelu,
+    "tanh": torch.tanh,
+    "softplus": functional.softplus,
 }
 
 
@@ -80,34 +54,12 @@ class _ElementNetworks(nn.Module):
             return torch.baddbmm(self.biases[layer], h, weight.mT)
         return torch.bmm(h, weight.mT)
 
-    def forward(self, aev: Tensor, activation: Activation) -> Tensor:
+    def forward(self, aev: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
         h = aev
         last = len(self.weights) - 1
         for layer in range(last):
-            h = activation.function(self.affine(layer, h))
+            h = activation(self.affine(layer, h))
         return self.affine(last, h).squeeze(-1)
-
-    def value_and_gradient(self, aev: Tensor, activation: Activation, mean: bool) -> tuple[Tensor, Tensor]:
-        """Energies (M, N) and their derivative by the AEV, (M, N, L), or (1, N, L) averaged over members."""
-        h = aev
-        last = len(self.weights) - 1
-        slopes: list[Tensor] = []
-        for layer in range(last):
-            x = self.affine(layer, h)
-            h = activation.function(x)
-            slopes.append(activation.derivative(x, h))
-        energies = self.affine(last, h).squeeze(-1)
-        if not slopes:
-            g = self.weights[0].expand(-1, energies.shape[1], -1)
-            return energies, g.mean(0, keepdim=True) if mean else g
-        delta = slopes[last - 1].mul_(self.weights[last])
-        for layer in range(last - 1, 0, -1):
-            delta = torch.bmm(delta, self.weights[layer]).mul_(slopes[layer - 1])
-        weight = self.weights[0]
-        if mean:
-            rows = delta.transpose(0, 1).flatten(1)
-            return energies, (rows @ weight.flatten(0, 1)).div_(weight.shape[0]).unsqueeze(0)
-        return energies, torch.bmm(delta, weight)
 
 
 class MemberNetworks(nn.Module):
@@ -308,40 +260,6 @@ class MemberNetworks(nn.Module):
             part = self._element(index)(aev.index_select(-2, atoms), activation)
             energies = energies.index_copy(1, atoms, part)
         return energies
-
-    @torch.no_grad()
-    def energies_and_gradient(
-        self, aev: Tensor, species: Tensor, *, mean: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """Atomic energies and their derivative by the AEV, for inference: no graph is built.
-
-        Parameters
-        ----------
-        aev : Tensor
-            (N, L), shared by the members.
-        species : Tensor
-            (N,) int64, index into `symbols`.
-        mean : bool
-            Give the derivative of the mean over members only, which saves the product by M.
-
-        Returns
-        -------
-        energies : Tensor
-            (M, N).
-        gradient : Tensor
-            (M, N, L), or (1, N, L) where `mean`.
-        """
-        activation = ACTIVATIONS[self.activation]
-        if len(self.symbols) == 1:
-            return self._element(0).value_and_gradient(aev, activation, mean)
-        n_atoms = species.shape[0]
-        energies = aev.new_zeros((self.n_members, n_atoms))
-        gradient = aev.new_zeros((1 if mean else self.n_members, n_atoms, self.n_inputs))
-        for index, atoms in self._atoms_by_element(species):
-            e, g = self._element(index).value_and_gradient(aev.index_select(0, atoms), activation, mean)
-            energies.index_copy_(1, atoms, e)
-            gradient.index_copy_(1, atoms, g)
-        return energies, gradient
 
     def _atoms_by_element(self, species: Tensor) -> list[tuple[int, Tensor]]:
         found = [(index, (species == index).nonzero().flatten()) for index in range(len(self.symbols))]

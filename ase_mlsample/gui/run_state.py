@@ -13,7 +13,7 @@ __all__ = ["RunState"]
 
 # what follows a stage that is done
 _NEXT = {"select": "labelling", "label": "training", "train": "evaluating", "evaluate": "summing up"}
-# the lock is asked for this seldom, since a run that starts at that very moment would be refused
+# the lock is asked for this seldom, since a run that starts at that very moment has to wait for it
 _LOCK_EVERY_S = 5.0
 
 

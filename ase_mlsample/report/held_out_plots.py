@@ -30,8 +30,7 @@ def force_parity(predictions: HeldOutPredictions) -> Figure:
     for number, kind in enumerate(predictions.kinds):
         chosen = predictions.of(kind)
         reference, predicted = _thinned(chosen.reference_forces.ravel(), chosen.forces.ravel())
-        ax.plot(reference, predicted, color=colour(number), **_DOTS)
-        ax.plot([], [], color=colour(number), linestyle="", marker="o", markersize=5, label=as_text(kind))
+        _cloud(ax, number, kind, reference, predicted)
     _parity(ax, "force component (eV/Å)")
     return figure
 
@@ -54,8 +53,7 @@ def uncertainty(predictions: HeldOutPredictions) -> Figure:
         chosen = predictions.of(kind)
         sigma, error = _thinned(chosen.force_sigma, chosen.atom_errors)
         positive = (sigma > 0) & (error > 0)
-        ax.plot(sigma[positive], error[positive], color=colour(number), **_DOTS)
-        ax.plot([], [], color=colour(number), linestyle="", marker="o", markersize=5, label=as_text(kind))
+        _cloud(ax, number, kind, sigma[positive], error[positive])
     binned = error_by_sigma(predictions.atom_errors, predictions.force_sigma, bins=12)
     positive = (binned.sigma > 0) & (binned.error > 0)
     ax.plot(binned.sigma[positive], binned.error[positive], color=INK, marker="o", label="RMS in 12 bins")
@@ -105,6 +103,12 @@ def coverage_curve(predictions: HeldOutPredictions) -> Figure:
 def _thinned(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
     step = 1 + len(arrays[0]) // _MOST_POINTS
     return tuple(array[::step] for array in arrays)
+
+
+def _cloud(ax: Axes, number: int, kind: str, x: np.ndarray, y: np.ndarray) -> None:
+    """Faint dots of a class, and a mark in the legend that can be seen."""
+    ax.plot(x, y, color=colour(number), **_DOTS)
+    ax.plot([], [], color=colour(number), linestyle="", marker="o", markersize=5, label=as_text(kind))
 
 
 def _parity(ax: Axes, quantity: str) -> None:

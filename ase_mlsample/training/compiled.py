@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ase_mlsample import _core
+from ase_mlsample.calculators.ani_native import compiled_networks, weight_arrays
 from ase_mlsample.calculators.networks import MemberNetworks
 
 __all__ = ["energies_and_gradient", "up_to_date"]
@@ -22,13 +23,11 @@ _KERNELS: WeakKeyDictionary[MemberNetworks, _core.Networks] = WeakKeyDictionary(
 
 def up_to_date(networks: MemberNetworks) -> _core.Networks:
     """The compiled networks with the present weights; made once for each set of networks."""
-    layers = networks.layers().values()
-    elements = [([w.numpy() for w in ws], [b.numpy() for b in bs]) for ws, bs in layers]
     kernel = _KERNELS.get(networks)
     if kernel is None:
-        kernel = _KERNELS[networks] = _core.Networks(networks.activation, elements)
+        kernel = _KERNELS[networks] = compiled_networks(networks)
     else:
-        kernel.set_weights(elements)
+        kernel.set_weights(weight_arrays(networks))
     return kernel
 
 

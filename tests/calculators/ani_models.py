@@ -11,6 +11,7 @@ from ase_mlsample import _core
 from ase_mlsample.calculators import ANIEnsemble, Calibration, StillingerWeber
 from ase_mlsample.calculators.aev import AEVParameters
 from ase_mlsample.calculators.ani_model import ANIModel
+from ase_mlsample.calculators.ani_native import compiled_networks
 from ase_mlsample.calculators.networks import MemberNetworks
 from ase_mlsample.calculators.repulsion import Repulsion
 
@@ -59,6 +60,15 @@ def random_model(
         calibration=Calibration(energy=1.5, forces=2.0, stress=0.5),
         metadata={"origin": "a test"},
     )
+
+
+def energies_and_gradient(
+    networks: MemberNetworks, aev: torch.Tensor, species: torch.Tensor, *, mean: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Energies of all members and their derivatives by the AEV, by the compiled networks."""
+    kernel = compiled_networks(networks)
+    energies, gradient = kernel.evaluate(aev.numpy(), species.numpy().astype(np.int32), mean=mean)
+    return torch.from_numpy(energies), torch.from_numpy(gradient)
 
 
 def silicon_ensemble(dtype: str = "float64") -> ANIEnsemble:
@@ -123,7 +133,7 @@ def _features(
         species = np.zeros(len(atoms), dtype=np.int32)
         edges = (species, neighbors.first, neighbors.second, neighbors.vectors)
         inputs = torch.from_numpy(aev.kernel().forward(*edges, double=True))
-        values, by_aev = networks.energies_and_gradient(inputs, torch.from_numpy(species).long())
+        values, by_aev = energies_and_gradient(networks, inputs, torch.from_numpy(species))
         sums.append(values.sum(1).numpy())
         gradient, _ = aev.kernel().gradient(*edges, by_aev.contiguous().numpy(), np.array([0, len(atoms)]))
         slopes.append(gradient.reshape(width, -1).T)

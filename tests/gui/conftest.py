@@ -31,3 +31,19 @@ def x_server():
 def display(x_server, monkeypatch):
     monkeypatch.setenv("DISPLAY", x_server)
     return x_server
+
+
+@pytest.fixture
+def opened_by(display):
+    """``opened_by(opener, ...)``: the viewer that an opener makes, closed after the test."""
+    viewers = []
+
+    def opening(opener, *args, **kwargs):
+        viewers.append(opener(*args, **kwargs))
+        viewers[-1].window.win.update()
+        return viewers[-1]
+
+    yield opening
+    for viewer in viewers:
+        if viewer.window.exists:
+            viewer.exit()

@@ -1,6 +1,7 @@
 """The live view in a real window; looks are made by hand, so that no test waits for a clock."""
 
 import json
+from functools import partial
 
 import pytest
 from ase.build import bulk
@@ -12,18 +13,8 @@ from tests.gui.frames import bare, coloured
 
 
 @pytest.fixture
-def opened(display):
-    viewers = []
-
-    def opening(*args, **kwargs):
-        viewers.append(open_live(*args, interval_s=1000.0, **kwargs))
-        viewers[-1].window.win.update()
-        return viewers[-1]
-
-    yield opening
-    for viewer in viewers:
-        if viewer.window.exists:
-            viewer.exit()
+def opened(opened_by):
+    return partial(opened_by, open_live, interval_s=1000.0)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,18 +16,8 @@ from tests.gui.frames import bare, coloured
 
 
 @pytest.fixture
-def opened(display):
-    viewers = []
-
-    def opening(*args, **kwargs):
-        viewers.append(open_viewer(*args, **kwargs))
-        viewers[-1].window.win.update()
-        return viewers[-1]
-
-    yield opening
-    for viewer in viewers:
-        if viewer.window.exists:
-            viewer.exit()
+def opened(opened_by):
+    return partial(opened_by, open_viewer)
 
 
 def entries(menu):
