@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 NATIVE := $(shell find ase_mlsample/_core -name '*.cpp' -o -name '*.hpp' 2>/dev/null)
 
-.PHONY: demo test slow sanitize bench lint clean
+.PHONY: demo study test slow sanitize bench lint clean
 .DELETE_ON_ERROR:
 
 $(VENV)/.installed: pyproject.toml constraints.txt CMakeLists.txt $(NATIVE)
@@ -23,6 +23,9 @@ examples/%_testset.extxyz: examples/%_testset.yaml | $(VENV)/.installed
 
 demo: $(VENV)/.installed examples/silicon_testset.extxyz   ## learn a silicon potential from nothing, by active learning
 	$(BIN)/mlsample run examples/silicon.yaml
+
+study: $(VENV)/.installed examples/silicon_testset.extxyz  ## the same with thousands of structures, about two hours
+	$(BIN)/mlsample run examples/silicon_study.yaml
 
 test: $(VENV)/.tested      ## the test suite, under ten minutes on two cores
 	$(BIN)/python -m pytest -q

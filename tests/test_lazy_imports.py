@@ -9,7 +9,8 @@ import pytest
 import ase_mlsample
 from ase_mlsample._lazy import lazy_names
 
-DOORS = ["ase_mlsample", *(f"ase_mlsample.{door}" for door in ("calculators", "samplers", "dynamics"))]
+OPEN = ("calculators", "samplers", "dynamics", "cvs", "biases")
+DOORS = ["ase_mlsample", *(f"ase_mlsample.{door}" for door in OPEN)]
 HEAVY = ["torch", "torchani", "phonopy", "vesin", "matplotlib", "ase_mlsample._core._native"]
 
 

@@ -3,6 +3,7 @@
 // contraction with gradients and their tangents are products of small matrices. Included only by aev_kernels.cpp.
 #pragma once
 
+#include "aev_pairs.hpp"
 #include "aev_radial.hpp"
 
 namespace mlsample {
@@ -10,59 +11,8 @@ namespace MLSAMPLE_ISA {
 namespace {
 
 constexpr double log2_e = 1.4426950408889634;
-constexpr double shrink = 0.95;  // theta = acos(0.95 cos theta) keeps derivatives finite [TorchANI]
 
 enum class Mode { forward, gradient, tangent };
-
-// The pairs of neighbours of one pair of species: each row is one slot j with a run of slots k.
-struct Pairs {
-    int64_t start_a, start_b;
-    int rows, nb;
-    bool same;
-    int offset;  // of the pair's block in the AEV
-    MLSAMPLE_INLINE int64_t first(int row) const { return same ? start_a + row + 1 : start_b; }
-    MLSAMPLE_INLINE int64_t count(int row) const { return same ? nb - row - 1 : nb; }
-};
-
-// Mean distance, 0.95 cosine and weight of the pairs of rows, one after the other: lanes past a row's end are
-// overwritten by the next row, those past the last row count for nothing.
-template <class T>
-__attribute__((noinline)) void pack_rows(const Workspace<T>& w, const Pairs& pairs, int row, int end) {
-    const Slots<T> s = w.s;
-    const Pairs p = pairs;
-    T *mean = w.mean, *cosine = w.cosine, *weight = w.weight;
-    int64_t at = 0;
-    for (; row < end; ++row) {
-        const int64_t j = p.start_a + row, first = p.first(row), count = p.count(row);
-        const Vec<T> x = splat<T>(s.ux[j] * T(shrink)), y = splat<T>(s.uy[j] * T(shrink)),
-                     z = splat<T>(s.uz[j] * T(shrink)), half = splat<T>(T(0.5) * s.r[j]), f = splat<T>(s.fa[j]);
-        for (int64_t q = 0; q < count; q += width<T>) {
-            const int64_t k = first + q;
-            store<T>(cosine + at + q, load(s.ux + k) * x + load(s.uy + k) * y + load(s.uz + k) * z);
-            store<T>(mean + at + q, load(s.r + k) * T(0.5) + half);
-            store<T>(weight + at + q, load(s.fa + k) * f);
-        }
-        at += count;
-    }
-    store<T>(mean + at, Vec<T>{}), store<T>(cosine + at, Vec<T>{}), store<T>(weight + at, Vec<T>{});
-}
-
-// Rates of change of one row's weight, of weight x mean distance and weight x 0.95 cosine, for one member.
-template <class T>
-MLSAMPLE_INLINE void pack_rates(const Workspace<T>& w, int k, int64_t j, int64_t first, int64_t count, int64_t at) {
-    const T *tx = w.tangent + 3 * k * w.slots, *ty = tx + w.slots, *tz = ty + w.slots;
-    const T *speed = w.speed + k * w.slots, fa = w.s.fa[j], dfa = w.s.dfa[j] * speed[j];
-    T *d_weight = w.packed + 3 * k * w.pairs, *d_mean = d_weight + w.pairs, *d_cosine = d_mean + w.pairs;
-    for (int64_t q = 0; q < count; q += width<T>) {
-        const int64_t n = first + q;
-        const Vec<T> f = load(w.s.fa + n), rate = load(speed + n), weight = f * fa;
-        const Vec<T> turn = load(w.s.ux + n) * tx[j] + load(w.s.uy + n) * ty[j] + load(w.s.uz + n) * tz[j] +
-                            load(tx + n) * w.s.ux[j] + load(ty + n) * w.s.uy[j] + load(tz + n) * w.s.uz[j];
-        store<T>(d_weight + at + q, f * dfa + load(w.s.dfa + n) * rate * fa);
-        store<T>(d_mean + at + q, weight * T(0.5) * (rate + speed[j]));
-        store<T>(d_cosine + at + q, weight * T(shrink) * turn);
-    }
-}
 
 // 2 (1 - square)^(zeta - 1), where square = sin^2((theta - theta_p) / 2) = x^2.
 template <class T>
@@ -213,62 +163,10 @@ __attribute__((noinline)) void contract_chunk(const AevConstants<T>& c, const Wo
     for (; v < n; v += width<T>) contract<T, Members, 1>(c, w, g, stride, member, at, v);
 }
 
-// Distributes what contract stored for the rows onto their atoms j and onto the slots k: the part of dE/d(vector) along
-// the direction that does not follow from the turning, and the sum over partners of dE/d(0.95 cosine) times their
-// direction. Slots are taken by whole vectors of theirs, so that each load finds what one store before it wrote.
 template <class T, int Members>
-__attribute__((noinline)) void unpack_rows(const Workspace<T>& w, const Pairs& pairs, int member, int row, int end) {
-    typedef typename Lanes<T>::I I;
-    typedef decltype(I{}[0] + I{}[0]) Index;
-    const Slots<T> s = w.s;
-    const Pairs p = pairs;
-    const int64_t slots = w.slots, stride = w.pairs;
-    T *const along = w.along + member * slots, *const turn = w.turn + 3 * member * slots;
-    Vec<T>* mine = w.row_sums;
-    I lane{};
-    for (int k = 0; k < width<T>; ++k) lane[k] = k;
-    const T* packed = w.packed + 3 * member * stride;
-    for (int n = row; n < end; ++n, mine += 4 * Members) {
-        const int64_t j = p.start_a + n, first = p.first(n), last = first + p.count(n);
-        Vec<T> sum[4 * Members]{};
-        const Vec<T> fj = splat<T>(s.fa[j]), dfj = splat<T>(s.dfa[j]);
-        const Vec<T> x = splat<T>(s.ux[j]), y = splat<T>(s.uy[j]), z = splat<T>(s.uz[j]);
-        for (int64_t k = first / width<T> * width<T>; k < last; k += width<T>) {
-            const I inside = (lane >= (I{} + static_cast<Index>(first - k))) &
-                             (lane < (I{} + static_cast<Index>(last - k)));
-            const Vec<T> ux = load(s.ux + k), uy = load(s.uy + k), uz = load(s.uz + k);
-            const Vec<T> by_j = load(s.fa + k) * dfj, by_k = load(s.dfa + k) * fj;
-#pragma GCC unroll 8
-            for (int b = 0; b < Members; ++b) {
-                const T* in = packed + 3 * b * stride + k - first;
-                const Vec<T> e0 = (Vec<T>)((I)load(in) & inside), e1 = (Vec<T>)((I)load(in + stride) & inside),
-                             e2 = (Vec<T>)((I)load(in + 2 * stride) & inside);
-                sum[4 * b] += e1 + by_j * e0;
-                sum[4 * b + 1] += ux * e2;
-                sum[4 * b + 2] += uy * e2;
-                sum[4 * b + 3] += uz * e2;
-                T *const a = along + b * slots + k, *const t = turn + 3 * b * slots + k;
-                store<T>(a, load(a) + (e1 + by_k * e0));
-                store<T>(t, load(t) + e2 * x);
-                store<T>(t + slots, load(t + slots) + e2 * y);
-                store<T>(t + 2 * slots, load(t + 2 * slots) + e2 * z);
-            }
-        }
-#pragma GCC unroll 16
-        for (int k = 0; k < 4 * Members; ++k) mine[k] = sum[k];
-        packed += last - first;
-    }
-    const int64_t count = 4 * Members * (end - row);
-    sum_lanes<T>(w.row_sums, up(count, width<T>), w.row_totals);
-    for (int n = row; n < end; ++n) {
-        const T* total = w.row_totals + 4 * Members * (n - row);
-        const int64_t j = p.start_a + n;
-#pragma GCC unroll 8
-        for (int b = 0; b < Members; ++b) {
-            along[b * slots + j] += total[4 * b];
-            for (int a = 0; a < 3; ++a) turn[(3 * b + a) * slots + j] += total[4 * b + 1 + a];
-        }
-    }
+MLSAMPLE_INLINE void add_to_ends(const Workspace<T>& w, const Pairs& pairs, int member, int row, int end) {
+    add_to_lanes<T, Members>(w, pairs, member, row, end);
+    add_to_tiles<T, Members>(w, pairs, member, row, end);
 }
 
 template <class T>
@@ -284,8 +182,8 @@ void gradient_pairs(const AevTask<T>& task, const Workspace<T>& w, const Pairs& 
         for (; k < task.members; ++k) contract_chunk<T, 1, 4>(c, w, g + pairs.offset, stride, k, at, n);
     }
     int k = 0;
-    for (; k + 4 <= task.members; k += 4) unpack_rows<T, 4>(w, pairs, k, row, end);
-    for (; k < task.members; ++k) unpack_rows<T, 1>(w, pairs, k, row, end);
+    for (; k + 4 <= task.members; k += 4) add_to_ends<T, 4>(w, pairs, k, row, end);
+    for (; k < task.members; ++k) add_to_ends<T, 1>(w, pairs, k, row, end);
 }
 
 template <class T>
@@ -329,23 +227,20 @@ void angular_pairs(const AevTask<T>& task, const Workspace<T>& w, const Pairs& p
     if (mode != Mode::gradient) {
         for (int64_t k = 0; k < size * task.members; ++k) w.sums[k] = Vec<T>{};
     }
-    for (int row = 0; row < pairs.rows;) {
-        const int begin = row;
-        int64_t total = 0;
-        for (; row < pairs.rows && (row == begin || total + pairs.count(row) <= block_pairs); ++row) {
-            for (int k = 0; k < task.members && mode == Mode::tangent; ++k) {
-                pack_rates(w, k, pairs.start_a + row, pairs.first(row), pairs.count(row), total);
-            }
-            total += pairs.count(row);
-        }
-        pack_rows(w, pairs, begin, row);
-        for (int k = 0; k < 3 * task.members && mode == Mode::tangent; ++k) {
-            store<T>(w.packed + k * w.pairs + total, Vec<T>{});
-        }
+    repeat_partners(w, pairs);
+    if (mode == Mode::gradient) clear_tiles(w, pairs, task.members);
+    if (mode == Mode::tangent) repeat_rates(w, pairs, task.members);
+    for (int row = pairs.first, end; row < pairs.end; row = end) {
+        const int rows = block_pairs > pairs.lanes ? block_pairs / pairs.lanes : 1;
+        end = row + rows < pairs.end ? row + rows : pairs.end;
+        const int64_t total = static_cast<int64_t>(end - row) * pairs.lanes;
+        pack_rows(w, pairs, row, end);
+        for (int k = 0; k < task.members && mode == Mode::tangent; ++k) pack_rates(w, pairs, k, row, end);
         if (mode == Mode::forward) forward_pairs(task, w, total);
-        if (mode == Mode::gradient) gradient_pairs(task, w, pairs, g, stride, total, begin, row);
+        if (mode == Mode::gradient) gradient_pairs(task, w, pairs, g, stride, total, row, end);
         if (mode == Mode::tangent) tangent_pairs(task, w, total);
     }
+    if (mode == Mode::gradient) fold_tiles(w, pairs, task.members);
     for (int k = 0; k < task.members && mode != Mode::gradient; ++k) {
         sum_lanes<T>(w.sums + k * size, static_cast<int>(size), w.lane_sums);
         T* block = out + k * stride + pairs.offset;
@@ -360,11 +255,14 @@ void angular(const AevTask<T>& task, const Workspace<T>& w, int kinds, const T* 
     const AevConstants<T>& c = *task.constants;
     for (int a = 0; a < kinds; ++a) {
         for (int b = a; b < kinds; ++b) {
-            const int sa = w.s.present[a], sb = w.s.present[b], rows = a == b ? w.s.angular[a] - 1 : w.s.angular[a];
-            if (rows <= 0 || w.s.angular[b] == 0) continue;
+            // the side with more neighbours in lanes
+            const int sa = w.s.present[a], sb = w.s.present[b], na = w.s.angular[a], nb = w.s.angular[b];
+            const int lanes = na > nb ? na : nb, partners = na > nb ? nb : na;
+            if (partners == 0 || (a == b && partners == 1)) continue;
             const int index = sa * c.num_species - sa * (sa - 1) / 2 + sb - sa;
-            const Pairs pairs{w.s.start[a],  w.s.start[b], rows, w.s.angular[b],
-                              a == b,      c.num_species * c.radial.count + index * c.angular.count * c.n_sections};
+            const Pairs pairs{w.s.start[na > nb ? a : b], w.s.start[na > nb ? b : a], lanes, partners, a == b,
+                              a == b ? partners / 2 + 1 : partners, a == b,
+                              c.num_species * c.radial.count + index * c.angular.count * c.n_sections};
             angular_pairs<T, mode>(task, w, pairs, g, out, stride);
         }
     }

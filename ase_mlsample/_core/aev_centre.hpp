@@ -18,7 +18,7 @@ constexpr int64_t chunk_row = chunk_pairs + 64 / sizeof(T);
 template <class T>
 struct Workspace {
     Slots<T> s;                // of the atom at hand
-    int64_t slots, pairs;      // capacities
+    int64_t slots, pairs, tile_row;  // capacities
     int shifts, sections;      // of the angular terms, rounded up to the register blocks of their sums
     int radial_rows, angular_rows;  // of the lane sums, rounded up to the vector width
     void* own_slots;
@@ -29,10 +29,13 @@ struct Workspace {
     T *radial, *d_radial, *angle, *d_angle, *product, *d_product;
     Vec<T>*sums, *radial_term;
     T* lane_sums;
-    Vec<T>* row_sums;  // of a block's rows: four for each of up to four members
-    T* row_totals;
+    Vec<T>* edge_sums;  // twelve for each member
+    T* edge_totals;
     // per member and slot: dE/dr and the sums behind the pair gradients, or the tangents of the edges
     T *slope, *along, *turn, *p, *tangent, *speed;
+    // partners of pairs, repeated: directions, distances and cutoffs; for each member what is added to them or, in
+    // tangents, their rates of change
+    T *tiles, *tile_sums;
 };
 
 // Sets the pointers into the memory at `base` and returns the bytes needed.
@@ -42,6 +45,7 @@ int64_t layout(Workspace<T>& w, const AevConstants<T>& c, int64_t most, int memb
     const int64_t size = sizeof(T);
     w.slots = odd_lines(size * most_slots(c, most)) / size;
     w.pairs = odd_lines(size * (up(block_pairs, width<T>) + w.slots)) / size;
+    w.tile_row = odd_lines(size * 2 * w.slots) / size;
     w.shifts = static_cast<int>(up(c.angular.count, 2));
     w.sections = static_cast<int>(up(c.n_sections, 4));
     w.radial_rows = static_cast<int>(up(c.radial.count, width<T>));
@@ -60,12 +64,13 @@ int64_t layout(Workspace<T>& w, const AevConstants<T>& c, int64_t most, int memb
     arena.take(w.sections * chunk_row<T>, w.angle, w.d_angle);
     arena.take(M * rows, w.sums);
     arena.take(rows, w.lane_sums);
-    const int64_t row_sums = 16 * w.slots > 12 * M + width<T> ? 16 * w.slots : 12 * M + width<T>;
-    arena.take(row_sums, w.row_sums, w.row_totals);
+    arena.take(up(12 * M, width<T>), w.edge_sums, w.edge_totals);
     arena.take(w.radial_rows, w.radial_term);
     arena.take(M * w.slots, w.slope, w.along, w.speed);
     arena.take(3 * M * w.slots, w.turn, w.tangent);
     arena.take(4 * w.slots, w.p);
+    arena.take(6 * w.tile_row, w.tiles);
+    arena.take(4 * M * w.tile_row, w.tile_sums);
     return static_cast<int64_t>(arena.at - reinterpret_cast<uintptr_t>(base));
 }
 

@@ -187,12 +187,12 @@ MLSAMPLE_INLINE void scatter(const AevTask<T>& task, const Workspace<T>& w, int 
 template <class T>
 void spread(const AevTask<T>& task, const Workspace<T>& w, int64_t i) {
     for (int k = 0; k < task.members; ++k) {
-        edge_gradients(w, k, w.row_sums + 12 * k);
+        edge_gradients(w, k, w.edge_sums + 12 * k);
         scatter(task, w, k);
     }
-    sum_lanes<T>(w.row_sums, up(12 * task.members, width<T>), w.row_totals);
+    sum_lanes<T>(w.edge_sums, up(12 * task.members, width<T>), w.edge_totals);
     for (int k = 0; k < task.members; ++k) {
-        const T* total = w.row_totals + 12 * k;
+        const T* total = w.edge_totals + 12 * k;
         double *mine = task.gradient + 4 * (k * task.n_atoms + i), *virial = task.virial + k * task.virial_stride;
         for (int a = 0; a < 3; ++a) mine[a] -= static_cast<double>(total[a]);
         for (int a = 0; a < 9; ++a) virial[a] += static_cast<double>(total[3 + a]);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "scratch.hpp"
 
@@ -10,8 +11,11 @@ namespace mlsample {
 namespace {
 
 constexpr int64_t kBlock = network_block;  // atoms
+constexpr int64_t kPairs = 16;  // whose pairs are found at a time, and stay in the first cache until they are gathered
+constexpr int64_t kRows = 8;    // that the networks take at a time
 
-int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+int64_t rounded_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+int64_t aligned(int64_t bytes) { return rounded_up(bytes, 64); }
 
 // A thread's memory for one block.
 template <class T>
@@ -19,15 +23,18 @@ struct Block {
     T *aev, *weights, *energies;
     void *networks, *sweep;
     char* slots;
+    PairBlock pairs;
 };
 
 template <class T>
 class Evaluation {
 public:
-    Evaluation(const Aev& aev, const Networks<T>& networks, const AevGraph& graph, bool mean)
+    // Where there is a list, the graph's edges are its candidates.
+    Evaluation(const Aev& aev, const Networks<T>& networks, const AevGraph& graph, const NeighborList* list, bool mean)
         : kernels_(aev.kernels<T>()),
           networks_(networks),
           graph_(graph),
+          list_(list),
           mean_(mean),
           forward_(aev.task<T>(graph, 1)),
           backward_(aev.task<T>(graph, mean ? 1 : networks.members())) {
@@ -41,8 +48,10 @@ public:
         for_parts(graph_, parts, [&](int part, int64_t low, int64_t high) {
             const Block<T> block = memory();
             sums.clear(part);
-            for (int64_t begin = low; begin < high; begin += kBlock) {
-                const int64_t end = std::min(high, begin + kBlock);
+            const int64_t blocks = rounded_up(high - low, kBlock) / kBlock;  // of about the same size
+            const int64_t size = blocks > 0 ? rounded_up(rounded_up(high - low, blocks) / blocks, kRows) : 0;
+            for (int64_t begin = low; begin < high; begin += size) {
+                const int64_t end = std::min(high, begin + size);
                 run_block(block, begin, end, energies, sums.gradient(part), sums.virial(part));
             }
         });
@@ -54,17 +63,22 @@ private:
         const int64_t length = networks_.inputs(), size = static_cast<int64_t>(sizeof(T));
         const int64_t rows = aligned(size * kBlock * length), members = aligned(size * kBlock * networks_.members());
         const int64_t net = aligned(networks_.scratch_bytes(kBlock));
-        const int64_t sweep = std::max(forward_.scratch_bytes, backward_.scratch_bytes);
         const int64_t slots = kBlock * forward_.slots_bytes;
-        char* at =
-            static_cast<char*>(thread_scratch((1 + backward_.members) * rows + members + net + slots + sweep));
+        const int64_t sweep = aligned(std::max(forward_.scratch_bytes, backward_.scratch_bytes));
+        const int64_t first = aligned(8 * (kPairs + 1)), pairs = list_ ? kPairs * forward_.most_neighbors + 1 : 0;
+        const int64_t second = aligned(4 * pairs), vectors = aligned(24 * pairs);
+        char* at = static_cast<char*>(thread_scratch((1 + backward_.members) * rows + members + net + slots + sweep +
+                                                     first + second + vectors));
         Block<T> block{};
         block.aev = reinterpret_cast<T*>(at);
         block.weights = reinterpret_cast<T*>(at += rows);
         block.energies = reinterpret_cast<T*>(at += backward_.members * rows);
         block.networks = at += members;
         block.slots = at += net;
-        block.sweep = at + slots;
+        block.sweep = at += slots;
+        block.pairs.first = reinterpret_cast<int64_t*>(at += sweep);
+        block.pairs.second = reinterpret_cast<int32_t*>(at += first);
+        block.pairs.vectors = reinterpret_cast<double*>(at + second);
         return block;
     }
 
@@ -78,51 +92,98 @@ private:
         forward.kept = backward.kept = block.slots;
         forward.kept_begin = backward.kept_begin = begin;
         forward.scratch = backward.scratch = block.sweep;
-        for_pieces(graph_, begin, end, [&](int64_t f, int64_t from, int64_t to) {
-            sweep(kernels_.forward, forward, f, from, to);
-        });
+        if (list_) {
+            for (int64_t from = begin; from < end; from += kPairs) {
+                const int64_t to = std::min(end, from + kPairs);
+                list_->cut(from, to, block.pairs);
+                forward.first = block.pairs.first - from;
+                forward.second = block.pairs.second;
+                forward.vectors = block.pairs.vectors;
+                sweep(kernels_.forward, forward, 0, from, to);
+            }
+        } else {
+            for_pieces(graph_, begin, end, [&](int64_t f, int64_t from, int64_t to) {
+                sweep(kernels_.forward, forward, f, from, to);
+            });
+        }
         networks_.run(graph_.species + begin, count, block.aev, mean_, block.energies, kBlock, block.weights,
                       kBlock * length, block.networks);
-        for (int m = 0; m < networks_.members(); ++m) {
-            for (int64_t k = 0; k < count; ++k) {
-                energies[m * graph_.n_atoms + begin + k] = static_cast<double>(block.energies[m * kBlock + k]);
-            }
-        }
+        put_energies(block.energies, begin, count, energies);
         for_pieces(graph_, begin, end, [&](int64_t f, int64_t from, int64_t to) {
             backward.virial = virial + 9 * f;
             sweep(kernels_.gradient, backward, f, from, to);
         });
     }
 
+    // Where all members agree the mean is exactly what they agree on.
+    void put_energies(const T* from, int64_t begin, int64_t count, double* energies) const {
+        const int members = networks_.members();
+        for (int64_t k = 0; k < count && mean_; ++k) {
+            const double first = static_cast<double>(from[k]);
+            double sum = 0;
+            for (int m = 1; m < members; ++m) sum += static_cast<double>(from[m * kBlock + k]) - first;
+            energies[begin + k] = first + sum / members;
+        }
+        for (int m = 0; m < members && !mean_; ++m) {
+            for (int64_t k = 0; k < count; ++k) {
+                energies[m * graph_.n_atoms + begin + k] = static_cast<double>(from[m * kBlock + k]);
+            }
+        }
+    }
+
     void sweep(int64_t (*kernel)(const AevTask<T>&), AevTask<T>& task, int64_t f, int64_t begin, int64_t end) const {
         task.begin = begin, task.end = end;
         task.low = graph_.frame_first[f], task.high = graph_.frame_first[f + 1];
         const int64_t bad = kernel(task);
-        if (bad >= 0) report_edge(graph_, bad);
+        if (bad >= 0 && !list_) report_edge(graph_, bad);
+        if (bad >= 0) throw std::invalid_argument("the neighbour list holds a pair that no AEV is defined for");
     }
 
     const AevKernels<T>& kernels_;
     const Networks<T>& networks_;
     const AevGraph& graph_;
+    const NeighborList* const list_;
     const bool mean_;
     AevTask<T> forward_, backward_;
 };
+
+template <class T>
+void require_fitting(const Aev& aev, const Networks<T>& networks) {
+    if (networks.inputs() == aev.length() && networks.num_species() == aev.settings().num_species) return;
+    throw std::invalid_argument("the networks take AEVs of length " + std::to_string(networks.inputs()) + " for " +
+                                std::to_string(networks.num_species()) + " elements, this AEV has length " +
+                                std::to_string(aev.length()) + " for " + std::to_string(aev.settings().num_species));
+}
 
 }  // namespace
 
 template <class T>
 void evaluate_ani(const Aev& aev, const Networks<T>& networks, const AevGraph& graph, bool mean, double* energies,
                   double* gradient, double* virial) {
-    if (networks.inputs() != aev.length() || networks.num_species() != aev.settings().num_species) {
-        throw std::invalid_argument("the networks take AEVs of length " + std::to_string(networks.inputs()) + " for " +
-                                    std::to_string(networks.num_species()) + " elements, this AEV has length " +
-                                    std::to_string(aev.length()) + " for " +
-                                    std::to_string(aev.settings().num_species));
+    require_fitting(aev, networks);
+    Evaluation<T>(aev, networks, graph, nullptr, mean).run(energies, gradient, virial);
+}
+
+template <class T>
+void evaluate_ani(const Aev& aev, const Networks<T>& networks, const NeighborList& neighbors, const int32_t* species,
+                  bool mean, double* energies, double* gradient, double* virial) {
+    require_fitting(aev, networks);
+    if (neighbors.cutoff() < aev.settings().radial_cutoff) {
+        throw std::invalid_argument("the neighbour list ends at " + std::to_string(neighbors.cutoff()) +
+                                    " Å, before the AEV's cutoff of " +
+                                    std::to_string(aev.settings().radial_cutoff) + " Å");
     }
-    Evaluation<T>(aev, networks, graph, mean).run(energies, gradient, virial);
+    const int64_t frame[2] = {0, neighbors.size()};
+    const std::vector<int64_t>& first = neighbors.candidates().first;
+    const AevGraph graph{neighbors.size(), first.back(), 1, species, first.data(), nullptr, nullptr, frame};
+    Evaluation<T>(aev, networks, graph, &neighbors, mean).run(energies, gradient, virial);
 }
 
 template void evaluate_ani(const Aev&, const Networks<float>&, const AevGraph&, bool, double*, double*, double*);
 template void evaluate_ani(const Aev&, const Networks<double>&, const AevGraph&, bool, double*, double*, double*);
+template void evaluate_ani(const Aev&, const Networks<float>&, const NeighborList&, const int32_t*, bool, double*,
+                           double*, double*);
+template void evaluate_ani(const Aev&, const Networks<double>&, const NeighborList&, const int32_t*, bool, double*,
+                           double*, double*);
 
 }  // namespace mlsample

@@ -28,6 +28,7 @@ nb::ndarray<nb::numpy, const T> view(const NeighborList& list, const T* data, st
     return nb::ndarray<nb::numpy, const T>(data, shape, owner);
 }
 
+template <bool (NeighborList::*how)(const double*, int64_t, const double*, const bool*)>
 bool update(NeighborList& list, const Positions& positions, const Cell& cell, const Periodicity& pbc) {
     const auto n = static_cast<int64_t>(positions.shape(0));
     const double* r = positions.data();
@@ -35,7 +36,7 @@ bool update(NeighborList& list, const Positions& positions, const Cell& cell, co
     const bool* p = pbc.data();
     const mlsample::InUse use(list.in_use(), kWhat);
     nb::gil_scoped_release release;
-    return list.update(r, n, c, p);
+    return (list.*how)(r, n, c, p);
 }
 
 // A read-only property of the list as it is after an update.
@@ -43,8 +44,9 @@ template <typename F>
 void property(nb::class_<NeighborList>& cls, const char* name, F pick) {
     auto getter = [pick](NeighborList& list) {
         const mlsample::InUse use(list.in_use(), kWhat);
-        if (!list.ready())
+        if (!list.placed())
             throw std::runtime_error("the neighbour list is empty: call update(positions, cell, pbc) first");
+        list.find_pairs();
         return pick(list, *list.arrays(), static_cast<size_t>(list.pairs()));
     };
     cls.def_prop_ro(name, getter, nb::rv_policy::automatic);
@@ -57,11 +59,17 @@ void bind_neighbors(nb::module_& m) {
                                  "All pairs closer than a cutoff, both directions, images included, sorted by (i, j, "
                                  "shift). Not for two threads at once.");
     cls.def(nb::init<double, double>(), nb::arg("cutoff"), nb::arg("skin") = 0.0)
-        .def("update", &update, nb::arg("positions"), nb::arg("cell"), nb::arg("pbc"),
+        .def("update", &update<&NeighborList::update>, nb::arg("positions"), nb::arg("cell"), nb::arg("pbc"),
              "Bring the list up to date; True if the candidates were searched anew.")
+        .def("place", &update<&NeighborList::place>, nb::arg("positions"), nb::arg("cell"), nb::arg("pbc"),
+             "The same, but the pairs are found only when asked for, or a few at a time by what is given the list.")
         .def_prop_ro("cutoff", &NeighborList::cutoff)
         .def_prop_ro("skin", &NeighborList::skin)
-        .def("__len__", [](const NeighborList& list) { return list.ready() ? list.pairs() : 0; });
+        .def("__len__", [](NeighborList& list) {
+            const mlsample::InUse use(list.in_use(), kWhat);
+            list.find_pairs();
+            return list.ready() ? list.pairs() : 0;
+        });
     property(cls, "first", [](NeighborList& list, PairArrays& a, size_t) {
         return view(list, a.first.data(), {static_cast<size_t>(list.size()) + 1});
     });

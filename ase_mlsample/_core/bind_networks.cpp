@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -15,6 +16,8 @@
 #include "ani.hpp"
 #include "bind_arrays.hpp"
 #include "bind_graph.hpp"
+#include "in_use.hpp"
+#include "moments.hpp"
 #include "networks.hpp"
 
 namespace nb = nanobind;
@@ -149,21 +152,54 @@ nb::list weight_gradient(const PyNetworks& networks, const Array& aev, const Arr
     return networks.with([&](const auto& one) { return weight_gradient_as(one, aev, species, by_energy, tangent); });
 }
 
-nb::tuple evaluate_ani(const mlsample::Aev& aev, const PyNetworks& networks, const Array& species, const Array& first,
-                       const Array& second, const Array& vectors, const Array& frame_first, bool mean) {
-    mlsample::AevGraph graph = mlsample::make_graph(species, first, second, vectors);
-    mlsample::set_frames(graph, frame_first);
-    const size_t members = networks.with([](const auto& one) { return one.members(); });
-    const size_t kept = mean ? 1 : members, n = size_t(graph.n_atoms);
+// New arrays for the results, which run(networks, energies, gradient, virial) fills.
+template <class Run>
+nb::tuple evaluated(const PyNetworks& networks, size_t atoms, size_t frames, bool mean, const Run& run) {
+    const size_t kept = mean ? 1 : networks.with([](const auto& one) { return one.members(); });
     nb::object energies, gradient, virial;
-    double* e = new_array<double>({members, n}, energies);
-    double* g = new_array<double>({kept, n, 3}, gradient);
-    double* w = new_array<double>({kept, size_t(graph.n_frames), 3, 3}, virial);
+    double* e = new_array<double>({kept, atoms}, energies);
+    double* g = new_array<double>({kept, atoms, 3}, gradient);
+    double* w = new_array<double>({kept, frames, 3, 3}, virial);
     {
         nb::gil_scoped_release release;
-        networks.with([&](const auto& one) { mlsample::evaluate_ani(aev, one, graph, mean, e, g, w); });
+        networks.with([&](const auto& one) { run(one, e, g, w); });
     }
     return nb::make_tuple(energies, gradient, virial);
+}
+
+nb::tuple evaluate_edges(const mlsample::Aev& aev, const PyNetworks& networks, const Array& species, const Array& first,
+                         const Array& second, const Array& vectors, const Array& frame_first, bool mean) {
+    mlsample::AevGraph graph = mlsample::make_graph(species, first, second, vectors);
+    mlsample::set_frames(graph, frame_first);
+    return evaluated(networks, size_t(graph.n_atoms), size_t(graph.n_frames), mean,
+                     [&](const auto& one, double* e, double* g, double* w) {
+                         mlsample::evaluate_ani(aev, one, graph, mean, e, g, w);
+                     });
+}
+
+nb::tuple evaluate_list(const mlsample::Aev& aev, const PyNetworks& networks, const Array& species,
+                        const mlsample::NeighborList& neighbors, bool mean) {
+    const mlsample::InUse use(neighbors.in_use(), "neighbour list");
+    if (!neighbors.placed()) throw std::runtime_error("the neighbour list is empty: place it first");
+    const int32_t* kinds = checked<int32_t>(species, "species", {neighbors.size()}, "int32 (N,)");
+    return evaluated(networks, size_t(neighbors.size()), 1, mean,
+                     [&](const auto& one, double* e, double* g, double* w) {
+                         mlsample::evaluate_ani(aev, one, neighbors, kinds, mean, e, g, w);
+                     });
+}
+
+nb::tuple moments(const Array& values) {
+    const double* given = checked<double>(values, "values", {-1, -1}, "float64 (M, K)");
+    const size_t members = values.shape(0), count = values.shape(1);
+    if (members < 2) throw nb::value_error("a deviation needs at least two members");
+    nb::object mean, deviation;
+    double* a = new_array<double>({count}, mean);
+    double* b = new_array<double>({count}, deviation);
+    {
+        nb::gil_scoped_release release;
+        mlsample::moments(given, static_cast<int64_t>(members), static_cast<int64_t>(count), a, b);
+    }
+    return nb::make_tuple(mean, deviation);
 }
 
 }  // namespace
@@ -181,8 +217,13 @@ void bind_networks(nb::module_& m) {
              nb::arg("tangent").none(),
              "For each element the derivatives by weights and biases of sum(by_energy * energies) + sum(tangent * g), "
              "g the energies' derivatives by the AEV.");
-    m.def("evaluate_ani", &evaluate_ani, nb::arg("aev"), nb::arg("networks"), nb::arg("species"), nb::arg("first"),
-          nb::arg("second"), nb::arg("vectors"), nb::arg("frame_first"), nb::kw_only(), nb::arg("mean"),
-          "Energies (M, N), and the derivatives of their sums (or of the members' mean) by positions (m, N, 3) and by "
-          "strain (m, S, 3, 3).");
+    const char* text =
+        "Energies (m, N) of the members, or of their mean (m = 1), and the derivatives of their sums by positions "
+        "(m, N, 3) and by strain (m, S, 3, 3).";
+    m.def("evaluate_ani", &evaluate_edges, nb::arg("aev"), nb::arg("networks"), nb::arg("species"), nb::arg("first"),
+          nb::arg("second"), nb::arg("vectors"), nb::arg("frame_first"), nb::kw_only(), nb::arg("mean"), text);
+    m.def("evaluate_ani", &evaluate_list, nb::arg("aev"), nb::arg("networks"), nb::arg("species"),
+          nb::arg("neighbors"), nb::kw_only(), nb::arg("mean"), text);
+    m.def("moments", &moments, nb::arg("values"),
+          "Mean and sample standard deviation (ddof = 1) of values (M, K) over the members, each (K,).");
 }

@@ -20,8 +20,9 @@ namespace {
 template <typename T, typename Shape>
 using Input = nb::ndarray<const T, Shape, nb::c_contig, nb::device::cpu>;
 
-nb::tuple compute(StillingerWeber& potential, const NeighborList& neighbors) {
+nb::tuple compute(StillingerWeber& potential, NeighborList& neighbors) {
     const mlsample::InUse own(potential.in_use(), "potential"), list(neighbors.in_use(), "neighbour list");
+    neighbors.find_pairs();
     const auto n = static_cast<size_t>(neighbors.ready() ? neighbors.size() : 0);
     nb::object energies, forces, virial;
     double* e = new_array<double>({n}, energies);

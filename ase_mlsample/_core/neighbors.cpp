@@ -40,6 +40,15 @@ double deformation(const Lattice& reference, const Lattice& lattice, double* F) 
     return 1.0 - std::sqrt(square);
 }
 
+// Throws if a pair, named by its atoms and its distance, is too close.
+void require_apart(int64_t i, int32_t j, double distance) {
+    if (distance >= kOverlap) return;
+    std::ostringstream text;
+    text << "atoms " << i << " and " << j << " are on top of each other (" << distance
+         << " Å apart, images counted); a potential is not defined there: move or remove one of them";
+    throw std::invalid_argument(text.str());
+}
+
 }  // namespace
 
 NeighborList::NeighborList(double cutoff, double skin)
@@ -53,7 +62,7 @@ NeighborList::NeighborList(double cutoff, double skin)
 // A pair outside the candidates was at least cutoff + skin apart; with r = r_ref F + u for atoms and cell alike it
 // is now at least s_min(F) (cutoff + skin) - |u_i| - |u_j| apart. A common translation in u is taken off.
 bool NeighborList::still_valid(const double* positions, int64_t n, const Lattice& lattice) const {
-    if (!ready_ || n != n_ || !same_periodicity(lattice, reference_)) return false;
+    if (n != n_ || !same_periodicity(lattice, reference_)) return false;
     double F[9], shrink = 1.0;
     const bool strained = std::memcmp(lattice.cell, reference_.cell, sizeof lattice.cell) != 0;
     if (strained) shrink = deformation(reference_, lattice, F);
@@ -94,7 +103,8 @@ void NeighborList::place_images(const double* positions, const double* cell) {
     }
 }
 
-void NeighborList::cut() {
+void NeighborList::find_pairs() {
+    if (ready_ || !placed_) return;
     if (arrays_.use_count() > 1) arrays_ = std::make_shared<PairArrays>();  // someone still looks at the old ones
     PairArrays& to = *arrays_;
     const size_t room = candidates_.image.size();
@@ -105,21 +115,32 @@ void NeighborList::cut() {
     to.distances.resize(room);
     to.shifts_ready = false;
     to.first[0] = 0;
-    const int parts = parts_for(n_, 512);
-    scratch_.resize(4 * longest_ * parts);
+    const int parts = parts_for(n_, 128);
     int64_t ends[kMostThreads];
     double closest[kMostThreads];
     const auto kernel = MLSAMPLE_PICK_KERNEL(cut_candidates);
     parallel_parts(n_, parts, [&](int part, int64_t begin, int64_t end) {
         CutTask task{images_.data(), candidates_.first.data(), candidates_.image.data(),
-                     candidates_.image_atom.data(), cutoff_ * cutoff_, scratch_.data() + 4 * longest_ * part,
-                     longest_, to.first.data(), to.second.data(), to.kept.data(), to.vectors.data(),
-                     to.distances.data(), 0.0};
+                     candidates_.image_atom.data(), cutoff_ * cutoff_, candidates_.first[begin], to.first.data(),
+                     to.second.data(), to.kept.data(), to.vectors.data(), to.distances.data(), 0.0};
         ends[part] = kernel(task, begin, end);
         closest[part] = task.closest_squared;
     });
+    close_gaps(parts, ends);
+    if (*std::min_element(closest, closest + parts) < kOverlap * kOverlap) {
+        placed_ = false;
+        for (int64_t i = 0; i < n_; ++i)
+            for (int64_t e = first()[i]; e < first()[i + 1]; ++e) require_apart(i, second()[e], distances()[e]);
+        placed_ = true;
+    }
+    ready_ = true;
+}
+
+// Parts wrote with gaps between them.
+void NeighborList::close_gaps(int parts, const int64_t* ends) {
+    PairArrays& to = *arrays_;
     pairs_ = ends[0];
-    for (int part = 1; part < parts; ++part) {  // parts wrote with gaps between them: close up
+    for (int part = 1; part < parts; ++part) {
         const int64_t begin = n_ * part / parts, end = n_ * (part + 1) / parts;
         const int64_t start = candidates_.first[begin], count = ends[part] - start;
         std::copy_n(to.second.begin() + start, count, to.second.begin() + pairs_);
@@ -129,45 +150,44 @@ void NeighborList::cut() {
         for (int64_t i = begin; i < end; ++i) to.first[i + 1] += pairs_ - start;
         pairs_ += count;
     }
-    if (*std::min_element(closest, closest + parts) < kOverlap * kOverlap) report_overlap();
 }
 
-void NeighborList::report_overlap() const {
-    for (int64_t i = 0; i < n_; ++i)
-        for (int64_t e = first()[i]; e < first()[i + 1]; ++e) {
-            if (distances()[e] >= kOverlap) continue;
-            std::ostringstream text;
-            text << "atoms " << i << " and " << second()[e] << " are on top of each other (" << distances()[e]
-                 << " Å apart, images counted); a potential is not defined there: move or remove one of them";
-            throw std::invalid_argument(text.str());
+void NeighborList::cut(int64_t begin, int64_t end, const PairBlock& to) const {
+    to.first[0] = 0;
+    CutTask task{images_.data(), candidates_.first.data(), candidates_.image.data(), candidates_.image_atom.data(),
+                 cutoff_ * cutoff_, 0, to.first - begin, to.second, nullptr, to.vectors, nullptr, 0.0};
+    MLSAMPLE_PICK_KERNEL(cut_candidates)(task, begin, end);
+    if (task.closest_squared >= kOverlap * kOverlap) return;
+    for (int64_t i = begin; i < end; ++i)
+        for (int64_t e = to.first[i - begin]; e < to.first[i - begin + 1]; ++e) {
+            const double* d = to.vectors + 3 * e;
+            require_apart(i, to.second[e], std::sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]));
         }
 }
 
 bool NeighborList::update(const double* positions, int64_t n, const double* cell, const bool* pbc) {
-    bool rebuilt = false;
-    try {
-        check_positions(positions, n);
-        const Lattice lattice = complete_lattice(cell, pbc);
-        rebuilt = !still_valid(positions, n, lattice);
-        if (rebuilt) {
-            double far = 0.0;
-            for (int64_t k = 0; k < 3 * n; ++k) far = std::max(far, std::abs(positions[k]));
-            // the margin covers rounding, so that a pair on the edge does not depend on the age of the list
-            find_candidates(positions, n, lattice, cutoff_ + skin_ + 1e-9 * (1.0 + far), candidates_);
-            reference_ = lattice;
-            reference_positions_.assign(positions, positions + 3 * n);
-            n_ = n;
-            longest_ = 0;
-            for (int64_t i = 0; i < n; ++i)
-                longest_ = std::max(longest_, candidates_.first[i + 1] - candidates_.first[i]);
-        }
-        place_images(positions, lattice.cell);
-        cut();
-        ready_ = true;
-    } catch (...) {
-        ready_ = false;
-        throw;
+    const bool rebuilt = place(positions, n, cell, pbc);
+    find_pairs();
+    return rebuilt;
+}
+
+bool NeighborList::place(const double* positions, int64_t n, const double* cell, const bool* pbc) {
+    const bool known = placed_;
+    placed_ = ready_ = false;
+    check_positions(positions, n);
+    const Lattice lattice = complete_lattice(cell, pbc);
+    const bool rebuilt = !(known && still_valid(positions, n, lattice));
+    if (rebuilt) {
+        double far = 0.0;
+        for (int64_t k = 0; k < 3 * n; ++k) far = std::max(far, std::abs(positions[k]));
+        // the margin covers rounding, so that a pair on the edge does not depend on the age of the list
+        find_candidates(positions, n, lattice, cutoff_ + skin_ + 1e-9 * (1.0 + far), candidates_);
+        reference_ = lattice;
+        reference_positions_.assign(positions, positions + 3 * n);
+        n_ = n;
     }
+    place_images(positions, lattice.cell);
+    placed_ = true;
     return rebuilt;
 }
 

@@ -41,16 +41,29 @@ struct PairArrays {
     bool shifts_ready = false;
 };
 
+// Pairs of a few centres in memory of the caller's: first (count + 1,), and room for their candidates and one more.
+struct PairBlock {
+    int64_t* first;
+    int32_t* second;
+    double* vectors;
+};
+
 class NeighborList {
 public:
     NeighborList(double cutoff, double skin);
 
     // True when the candidates were searched anew. On an exception the list is empty until the next update.
     bool update(const double* positions, int64_t n, const double* cell, const bool* pbc);
+    // The same, but pairs are found only when asked for: all by find_pairs, or some of them by cut.
+    bool place(const double* positions, int64_t n, const double* cell, const bool* pbc);
+    void find_pairs();
+    void cut(int64_t begin, int64_t end, const PairBlock& to) const;
 
     double cutoff() const { return cutoff_; }
     double skin() const { return skin_; }
-    bool ready() const { return ready_; }
+    bool placed() const { return placed_; }
+    bool ready() const { return ready_; }  // all pairs are found
+    const Candidates& candidates() const { return candidates_; }
     int64_t size() const { return n_; }
     int64_t pairs() const { return pairs_; }
     const int64_t* first() const { return arrays_->first.data(); }
@@ -64,19 +77,16 @@ public:
 private:
     bool still_valid(const double* positions, int64_t n, const Lattice& lattice) const;
     void place_images(const double* positions, const double* cell);
-    void cut();
-    void report_overlap() const;
+    void close_gaps(int parts, const int64_t* ends);
 
     mutable std::atomic<bool> in_use_{false};
     double cutoff_, skin_;
-    bool ready_ = false;
+    bool placed_ = false, ready_ = false;
     int64_t n_ = 0, pairs_ = 0;
     Lattice reference_{};
     std::vector<double> reference_positions_;
     Candidates candidates_;
-    std::vector<double> images_;   // (I,8) position of the atom and lattice vector, padded to a cache line
-    std::vector<double> scratch_;  // four rows of the longest candidate run, for each part
-    int64_t longest_ = 0;
+    std::vector<double> images_;   // (I,8) position of the atom and lattice vector, each padded by a zero
     std::shared_ptr<PairArrays> arrays_;
 };
 

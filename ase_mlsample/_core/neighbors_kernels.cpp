@@ -4,63 +4,54 @@ namespace mlsample {
 namespace MLSAMPLE_ISA {
 namespace {
 
-// Displacements and squared distances of one centre's candidates, into the four scratch rows.
-double measure(const CutTask& task, int64_t centre, int64_t from, int64_t count) {
-    const double* __restrict images = task.images;
-    const int32_t* __restrict image = task.image + from;
-    double* __restrict dx = task.scratch;
-    double* __restrict dy = dx + task.row;
-    double* __restrict dz = dy + task.row;
-    double* __restrict d2 = dz + task.row;
-    const double x = images[8 * centre], y = images[8 * centre + 1], z = images[8 * centre + 2];
+typedef double Four __attribute__((vector_size(32)));
+
+// Branch-free: a pair that is not kept is overwritten by the next.
+template <bool all>
+int64_t cut(CutTask& task, int64_t begin, int64_t end) {
+    const double* const images = task.images;
+    const int32_t *const image = task.image, *const image_atom = task.image_atom;
+    int32_t *const second = task.second, *const kept = task.kept;
+    double *const vectors = task.vectors, *const distances = task.distances;
+    const double limit = task.cutoff_squared;
+    int64_t out = task.start;
     double closest = 1e300;
-#pragma omp simd reduction(min : closest)
-    for (int64_t c = 0; c < count; ++c) {
-        const int64_t k = 8 * static_cast<int64_t>(image[c]);
-        // in this order the two directions of a pair are exact negatives: both are kept or neither
-        const double a = (images[k] - x) + images[k + 4];
-        const double b = (images[k + 1] - y) + images[k + 5];
-        const double e = (images[k + 2] - z) + images[k + 6];
-        const double squared = a * a + b * b + e * e;
-        dx[c] = a;
-        dy[c] = b;
-        dz[c] = e;
-        d2[c] = squared;
-        closest = squared < closest ? squared : closest;
+    for (int64_t i = begin; i < end; ++i) {
+        Four centre, atom, shift;
+        __builtin_memcpy(&centre, images + 8 * i, sizeof centre);
+        const int64_t last = task.first[i + 1];
+        for (int64_t c = task.first[i]; c < last; ++c) {
+            const double* at = images + 8 * static_cast<int64_t>(image[c]);
+            __builtin_memcpy(&atom, at, sizeof atom);
+            __builtin_memcpy(&shift, at + 4, sizeof shift);
+            // in this order the two directions of a pair are exact negatives: both are kept or neither
+            const Four d = (atom - centre) + shift, square = d * d;
+            const double squared = square[0] + square[1] + square[2];
+            second[out] = image_atom[image[c]];
+            if (all) {
+                for (int a = 0; a < 3; ++a) vectors[3 * out + a] = d[a];
+                kept[out] = static_cast<int32_t>(c);
+                distances[out] = squared;
+            } else {
+                __builtin_memcpy(vectors + 3 * out, &d, sizeof d);
+            }
+            closest = squared < closest ? squared : closest;
+            out += squared < limit;
+        }
+        task.count_end[i + 1] = out;
     }
-    return closest;
+    task.closest_squared = closest;
+    return out;
 }
 
 }  // namespace
 
 int64_t cut_candidates(CutTask& task, int64_t begin, int64_t end) {
-    const double* dx = task.scratch;
-    const double* dy = dx + task.row;
-    const double* dz = dy + task.row;
-    const double* d2 = dz + task.row;
-    const double limit = task.cutoff_squared;
-    const int64_t start = task.first[begin];
-    int64_t out = start;
-    double closest = 1e300;
-    for (int64_t i = begin; i < end; ++i) {
-        const int64_t from = task.first[i], count = task.first[i + 1] - from;
-        const double shortest = measure(task, i, from, count);
-        closest = shortest < closest ? shortest : closest;
-        for (int64_t c = 0; c < count; ++c) {  // branch-free: an entry that is not kept is overwritten
-            task.second[out] = task.image_atom[task.image[from + c]];
-            task.kept[out] = static_cast<int32_t>(from + c);
-            task.vectors[3 * out] = dx[c];
-            task.vectors[3 * out + 1] = dy[c];
-            task.vectors[3 * out + 2] = dz[c];
-            task.distances[out] = d2[c];
-            out += d2[c] < limit;
-        }
-        task.count_end[i + 1] = out;
-    }
+    if (!task.kept) return cut<false>(task, begin, end);
+    const int64_t out = cut<true>(task, begin, end);
     double* __restrict distances = task.distances;
 #pragma omp simd
-    for (int64_t e = start; e < out; ++e) distances[e] = __builtin_sqrt(distances[e]);
-    task.closest_squared = closest;
+    for (int64_t e = task.start; e < out; ++e) distances[e] = __builtin_sqrt(distances[e]);
     return out;
 }
 

@@ -183,6 +183,11 @@ class UncertaintyBiasSettings(_Section):
 class ExplorerSettings(_Named):
     """An explorer by name; keys that are not listed here are its arguments.
 
+    The argument ``cv`` is a collective variable as `ase_mlsample.cvs.make_cv` takes it: text such as
+    ``StructureFactor(q=1.96).mean()``, a mapping such as ``{variable: Distance, first: 0, second: 1}``, or a
+    list of these. What an explorer with metadynamics has filled, its trajectories of later generations start
+    from.
+
     Attributes
     ----------
     explorer : class of ``ase_mlsample.dynamics``, or ``"module:factory"``, which is given ``gate`` and

@@ -209,11 +209,14 @@ def _check_explorer(settings: ExplorerSettings, limits: Mapping[str, Any]) -> No
         "gate": "it follows from selection.lo and selection.hi",
         "keep_every": "selection.batch and selection.audit say what is kept",
         "guards": "explore.limits holds for all explorers",
+        "visited": "the loop carries it from generation to generation",
     }
     for key, reason in ours.items():
         if key in settings.arguments:
             raise ValueError(f"leave out {key}: {reason}")
-    build_explorer(settings.explorer, settings.arguments, gate=UncertaintyGate(1.0), limits=limits)
+    explorer = build_explorer(settings.explorer, settings.arguments, gate=UncertaintyGate(1.0), limits=limits)
+    if settings.uncertainty_bias is not None and hasattr(explorer, "carried_bias"):
+        raise ValueError(f"{settings.explorer} has a bias of its own; leave out uncertainty_bias")
 
 
 def _check_testset(path: Path) -> None:

@@ -16,7 +16,14 @@ from ase_mlsample.samplers.base import AtomsSampler, Filter, Pipeline, Sampler
 if TYPE_CHECKING:
     from ase_mlsample.dynamics import Explorer, UncertaintyGate
 
-__all__ = ["as_arguments", "build", "build_explorer", "build_sampler", "factory_name", "resolve"]
+__all__ = [
+    "as_arguments",
+    "build",
+    "build_explorer",
+    "build_sampler",
+    "factory_name",
+    "resolve",
+]
 
 # keys by which a mapping among arguments names a transform or a filter
 _STAGES = ("transform", "filter")
@@ -129,6 +136,7 @@ def build_explorer(
     *,
     gate: UncertaintyGate,
     limits: Mapping[str, Any] | None = None,
+    visited: Sequence[Any] | None = None,
 ) -> Explorer:
     """An explorer of ``ase_mlsample.dynamics`` by its class name, or any by ``"module:factory"``.
 
@@ -136,9 +144,11 @@ def build_explorer(
     ----------
     name : class name or ``"module:factory"``; it is given ``gate``, ``keep_every=1``, ``guards`` where there
         are limits, and its arguments.
-    arguments : keyword arguments; lists become tuples.
+    arguments : keyword arguments; lists become tuples, and ``cv`` the collective variable that
+        `ase_mlsample.cvs.make_cv` makes of it.
     gate : that stops trajectories.
     limits : keywords of `ase_mlsample.dynamics.Guards`; without any the explorer's own hold.
+    visited : where earlier generations left hills, for explorers that say so in the summaries of their runs.
 
     Raises
     ------
@@ -148,6 +158,12 @@ def build_explorer(
     from ase_mlsample import dynamics
 
     given = {"gate": gate, "keep_every": 1, **as_arguments(arguments)}
+    if "cv" in arguments:
+        from ase_mlsample.cvs import make_cv
+
+        given["cv"] = make_cv(arguments["cv"])
+    if visited is not None:
+        given["visited"] = visited
     if limits:
         given["guards"] = build("ase_mlsample.dynamics:Guards", as_arguments(limits))
     explorer = build(_known(name, dynamics, "explorer", needs="explore"), given)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from ase_mlsample.active.config import ExplorerSettings
 from ase_mlsample.active.explore import MEASURES, explore, propose, stream, unpack
 from ase_mlsample.active.select import TrustWindow, select_batch
 from ase_mlsample.active.store import write_frames
 from ase_mlsample.active.tasks import Task
+from ase_mlsample.active.visits import earlier_visits, record_visits
 from ase_mlsample.active.workspace import Workspace
 
 __all__ = ["explore_and_select", "propose_initial", "propose_nothing"]
@@ -66,7 +66,8 @@ def explore_and_select(workspace: Workspace, generation: int) -> None:
     before = workspace.ledger.stages()[generation - 1]["train"]
     settings = workspace.config.selection
     window = TrustWindow.adaptive(settings, before["force_rmse"])
-    tasks = _trajectories(workspace, generation, window)
+    explorers = _explorers(workspace, generation)
+    tasks = _trajectories(workspace, generation, window, explorers)
     results = [result for _, result in workspace.run("explore", "explore", generation, tasks)]
     done = [result for result in results if result["status"] != "failed"]
     if not done:
@@ -74,6 +75,7 @@ def explore_and_select(workspace: Workspace, generation: int) -> None:
             workspace.store.remove(task.key)
         error = results[0]["error"]
         raise RuntimeError(f"all trajectories failed, the first with {error['type']}: {error['message']}")
+    record_visits(workspace.ledger, generation, explorers, [result.get("run", {}) for result in results])
     kept = [unpack(packed) for result in done for packed in result["frames"]]
     measures = [atoms.info[MEASURES[settings.measure]] for atoms in kept]
     verdicts = [str(verdict) for verdict in window.judge(measures)]
@@ -96,22 +98,27 @@ def explore_and_select(workspace: Workspace, generation: int) -> None:
     )
 
 
-def _trajectories(workspace: Workspace, generation: int, window: TrustWindow) -> list[Task]:
+def _trajectories(
+    workspace: Workspace, generation: int, window: TrustWindow, explorers: Sequence[int]
+) -> list[Task]:
     settings, level = workspace.config.explore, workspace.config.selection.level
+    visits = earlier_visits(workspace.ledger, generation)
     tasks = []
-    for index in range(settings.n):
+    for index, explorer in enumerate(explorers):
         seed = workspace.seed(generation, "explore", index)
         start = settings.start[_drawn([item.weight for item in settings.start], stream(*seed, 1))]
         arguments: dict[str, Any] = {
             "model": str(workspace.directory.model(generation - 1)),
             "start": start,
-            "dynamics": _explorer(settings.explorers, seed),
+            "dynamics": settings.explorers[explorer],
             "lo": window.lo,
             "hi": window.hi,
             "seed": seed,
             "level": level,
             "limits": {**settings.limits, **start.limits},
         }
+        if explorer in visits:
+            arguments["visited"] = visits[explorer]
         if workspace.config.live:
             arguments["live"] = (str(workspace.directory.path / "live"), f"{generation:04d}-{index:05d}")
         key = workspace.key("explore", generation, index)
@@ -119,9 +126,12 @@ def _trajectories(workspace: Workspace, generation: int, window: TrustWindow) ->
     return tasks
 
 
-def _explorer(explorers: Sequence[ExplorerSettings], seed: Sequence[int]) -> ExplorerSettings:
-    """The explorer of a trajectory, from a stream of its own: a single one changes no other draw."""
-    return explorers[_drawn([item.weight for item in explorers], stream(*seed, 3))]
+def _explorers(workspace: Workspace, generation: int) -> list[int]:
+    """Which explorer each trajectory has, from a stream of its own: a single one changes no other draw."""
+    settings = workspace.config.explore
+    weights = [item.weight for item in settings.explorers]
+    seeds = [workspace.seed(generation, "explore", index) for index in range(settings.n)]
+    return [_drawn(weights, stream(*seed, 3)) for seed in seeds]
 
 
 def _drawn(weights: Sequence[float], rng: np.random.Generator) -> int:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from ase_mlsample.calculators.ani_graph import Graph, MemberSums, concatenate, species_table
+from ase_mlsample.calculators.ani_graph import Graph, MemberSums, concatenate, place, species_table
 from ase_mlsample.calculators.base import MLCalculator
-from ase_mlsample.calculators.prediction import Prediction, mean_over_members
+from ase_mlsample.calculators.prediction import Prediction
 from ase_mlsample.calculators.structures import checked_frames, require_finite, volume_of
 
 if TYPE_CHECKING:
@@ -30,6 +30,20 @@ _ROWS_FIRST, _COLUMNS_FIRST = np.array([0, 4, 8, 5, 2, 1]), np.array([0, 4, 8, 7
 
 class _Backend(Protocol):
     def evaluate(self, graph: Graph, *, members: bool) -> MemberSums: ...
+
+
+class _Placed(Protocol):
+    def __call__(
+        self, species: NDArray[np.int32], neighbors: NeighborList, *, members: bool
+    ) -> MemberSums: ...
+
+
+class _Runtime(NamedTuple):
+    """What is not part of a calculator's state: kernels, and neighbour lists that no thread is using."""
+
+    backend: _Backend
+    placed: _Placed | None  # for one structure without a graph of all pairs, if that is possible
+    lists: list[NeighborList]
 
 
 class ANIEnsemble(MLCalculator):
@@ -82,9 +96,10 @@ class ANIEnsemble(MLCalculator):
         self.dtype = dtype
         self.backend = "torch" if device != "cpu" else backend
         self.parameters = {"elements": list(model.symbols), "members": model.n_members, "dtype": dtype}
+        self._symbols = model.symbols
         self._table = species_table(model.symbols)
         self._self_energies = np.array([model.self_energies[symbol] for symbol in model.symbols])
-        self._runtime: tuple[_Backend, NeighborList] | None = None
+        self._runtime: _Runtime | None = None
         self._lock = Lock()  # the kernels let other Python threads run
         self._check_members(with_spread)
         self.with_spread = with_spread
@@ -215,12 +230,31 @@ class ANIEnsemble(MLCalculator):
         ValueError
             For unknown elements, NaN, atoms on top of each other, or `members` of an ensemble of one.
         """
-        require_finite(atoms)
         self._check_members(members)
-        with self._lock:
-            backend, neighbors = self._runtime or self._start()
-            graph = self._graph((atoms,), neighbors)
-        return self._predict((atoms,), graph, backend, members)[0]
+        runtime = self._runtime or self._start()
+        try:
+            neighbors = runtime.lists.pop()
+        except IndexError:  # other threads have them all
+            neighbors = self._neighbor_list(_SKIN)
+        try:
+            return self._evaluate(atoms, runtime, neighbors, members)
+        except ValueError:
+            require_finite(atoms)  # says what is wrong in terms of the atoms
+            raise
+        finally:
+            runtime.lists.append(neighbors)
+
+    def _evaluate(
+        self, atoms: Atoms, runtime: _Runtime, neighbors: NeighborList, members: bool
+    ) -> Prediction:
+        if len(atoms) == 0:
+            require_finite(atoms)
+        if runtime.placed is None:
+            return self._predict((atoms,), self._graph((atoms,), neighbors), runtime.backend, members)[0]
+        species = place(atoms, neighbors, self._table, self._symbols)
+        sums = runtime.placed(species, neighbors, members=members)
+        self._scale(sums, species)
+        return self._prediction(sums.energies, sums.gradient, sums.virial[:, 0], atoms, members)
 
     def evaluate_many(
         self, frames: Iterable[Atoms], members: bool = False, *, batch_atoms: int = 2048
@@ -243,15 +277,12 @@ class ANIEnsemble(MLCalculator):
         TypeError
             For a single ``Atoms``.
         """
-        from ase_mlsample import _core
-
         if batch_atoms < 1:
             raise ValueError(f"batch_atoms must be at least 1, not {batch_atoms}")
         checked = checked_frames(frames)
         self._check_members(members)
-        with self._lock:
-            backend, _ = self._runtime or self._start()
-        neighbors = _core.NeighborList(self.model.cutoff)
+        backend = (self._runtime or self._start()).backend
+        neighbors = self._neighbor_list(0.0)
         predictions: list[Prediction] = []
         for batch in _batches(checked, batch_atoms):
             start = len(predictions) if len(checked) > 1 else None
@@ -265,22 +296,28 @@ class ANIEnsemble(MLCalculator):
 
     def _graph(self, frames: Sequence[Atoms], neighbors: NeighborList, start: int | None = None) -> Graph:
         shifts = self.backend == "torch"
-        return concatenate(frames, neighbors, self._table, self.model.symbols, shifts=shifts, start=start)
+        return concatenate(frames, neighbors, self._table, self._symbols, shifts=shifts, start=start)
 
-    def _start(self) -> tuple[_Backend, NeighborList]:
-        from ase_mlsample import _core
+    def _start(self) -> _Runtime:
+        with self._lock:
+            if self._runtime is None:
+                self._runtime = self._made_runtime()
+            return self._runtime
 
-        backend: _Backend
+    def _made_runtime(self) -> _Runtime:
         if self.backend == "torch":
             from ase_mlsample.calculators.ani_torch import TorchBackend
 
-            backend = TorchBackend(self.model, dtype=self.dtype, device=self.device)
-        else:
-            from ase_mlsample.calculators.ani_native import NativeBackend
+            return _Runtime(TorchBackend(self.model, dtype=self.dtype, device=self.device), None, [])
+        from ase_mlsample.calculators.ani_native import NativeBackend
 
-            backend = NativeBackend(self.model, dtype=self.dtype)
-        self._runtime = (backend, _core.NeighborList(self.model.cutoff, _SKIN))
-        return self._runtime
+        native = NativeBackend(self.model, dtype=self.dtype)
+        return _Runtime(native, native.evaluate_placed if self.model.repulsion is None else None, [])
+
+    def _neighbor_list(self, skin: float) -> NeighborList:
+        from ase_mlsample import _core
+
+        return _core.NeighborList(self.model.cutoff, skin)
 
     def _predict(
         self, frames: Sequence[Atoms], graph: Graph, backend: _Backend, members: bool
@@ -298,17 +335,21 @@ class ANIEnsemble(MLCalculator):
 
     def _complete(self, sums: MemberSums, graph: Graph) -> None:
         """Turn the networks' output into energies, forces and virials, in place."""
-        energies, forces, virial = sums.energies, sums.gradient, sums.virial
-        energies *= self.model.scale
-        energies += self._self_energies.take(graph.species)
-        forces *= -self.model.scale
-        virial *= self.model.scale
+        self._scale(sums, graph.species)
         if self.model.repulsion is not None:
             edges = (graph.first, graph.second, graph.vectors, graph.frame_first)
             short_energies, gradient, short_virial = self.model.repulsion.evaluate(graph.numbers, *edges)
+            energies, forces, virial = sums.energies, sums.gradient, sums.virial
             energies += short_energies
             forces -= gradient
             virial += short_virial
+
+    def _scale(self, sums: MemberSums, species: NDArray[np.int32]) -> None:
+        energies, forces, virial = sums.energies, sums.gradient, sums.virial
+        energies *= self.model.scale
+        energies += self._self_energies.take(species)
+        forces *= -self.model.scale
+        virial *= self.model.scale
 
     def _prediction(
         self,
@@ -328,8 +369,7 @@ class ANIEnsemble(MLCalculator):
                 atomic_energies=energies,
                 calibration=self.model.calibration,
             )
-        atomic = mean_over_members(energies)
-        mean_stress = None if stress is None else stress[0]
+        atomic, mean_stress = energies[0], None if stress is None else stress[0]
         return Prediction(energy=float(atomic.sum()), forces=forces[0], energies=atomic, stress=mean_stress)
 
 

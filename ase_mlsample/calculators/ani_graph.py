@@ -16,7 +16,7 @@ from ase_mlsample.calculators.structures import element_names, naming
 if TYPE_CHECKING:
     from ase_mlsample._core import NeighborList
 
-__all__ = ["Graph", "MemberSums", "concatenate", "species_index", "species_table"]
+__all__ = ["Graph", "MemberSums", "concatenate", "place", "species_index", "species_table"]
 
 _OUTSIDE = -1
 
@@ -57,9 +57,9 @@ class MemberSums:
     Parameters
     ----------
     energies : array
-        (M, N) atomic energies of all members.
+        (m, N) atomic energies of each member, or of their mean (m = 1).
     gradient : array
-        (m, N, 3) derivative of each member's sum of energies by the positions; m = 1 for the members' mean.
+        (m, N, 3) derivative of the sums of these energies by the positions.
     virial : array
         (m, S, 3, 3) derivative by the strain of each structure.
     """
@@ -93,6 +93,30 @@ def species_index(atoms: Atoms, table: NDArray[np.int32], symbols: Sequence[str]
             f"the model does not know {element_names(atoms.numbers[species < 0])}; it was made for "
             f"{', '.join(symbols)}: train one for these elements or leave such atoms out"
         )
+    return species
+
+
+def place(
+    atoms: Atoms, neighbors: NeighborList, table: NDArray[np.int32], symbols: Sequence[str]
+) -> NDArray[np.int32]:
+    """Species indices of a structure, and the neighbour list told where its atoms are.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        Any structure.
+    neighbors : NeighborList
+        A `_core.NeighborList`; it finds the pairs when they are asked for.
+    table, symbols : array and sequence of str
+        As for `species_index`.
+
+    Raises
+    ------
+    ValueError
+        For unknown elements and for positions and cells that cannot be.
+    """
+    species = species_index(atoms, table, symbols)
+    neighbors.place(atoms.positions, atoms.cell.array, atoms.pbc)
     return species
 
 
@@ -135,10 +159,7 @@ def concatenate(
 def _graph(
     atoms: Atoms, neighbors: NeighborList, table: NDArray[np.int32], symbols: Sequence[str], *, shifts: bool
 ) -> Graph:
-    species = species_index(atoms, table, symbols)
-    positions = np.ascontiguousarray(atoms.positions, dtype=float)
-    cell = np.ascontiguousarray(atoms.cell.array, dtype=float)
-    neighbors.update(positions, cell, np.ascontiguousarray(atoms.pbc, dtype=bool))
+    species = place(atoms, neighbors, table, symbols)
     return Graph(
         numbers=np.asarray(atoms.numbers, dtype=np.int64),
         species=species,

@@ -47,23 +47,34 @@ class NativeBackend:
         self._networks = compiled_networks(model.networks.copy(dtype=dtype))
 
     def evaluate(self, graph: Graph, *, members: bool) -> MemberSums:
-        """Energies of all members, and the derivatives of their mean or (`members`) of each.
+        """Energies of the members' mean or (`members`) of each, and the derivatives of their sums.
 
         Parameters
         ----------
         graph : Graph
             The structures.
         members : bool
-            Whether to give every member's derivatives.
+            Whether to give every member's.
         """
-        sums = _core.evaluate_ani(
-            self._kernel,
-            self._networks,
-            graph.species,
-            graph.first,
-            graph.second,
-            graph.vectors,
-            graph.frame_first,
-            mean=not members,
+        edges = (graph.first, graph.second, graph.vectors, graph.frame_first)
+        return MemberSums(
+            *_core.evaluate_ani(self._kernel, self._networks, graph.species, *edges, mean=not members)
         )
-        return MemberSums(*sums)
+
+    def evaluate_placed(
+        self, species: NDArray[np.int32], neighbors: _core.NeighborList, *, members: bool
+    ) -> MemberSums:
+        """The same for one structure, whose pairs are found on the way and never all held at once.
+
+        Parameters
+        ----------
+        species : (N,) array
+            Species indices.
+        neighbors : NeighborList
+            A list that was told where the atoms are.
+        members : bool
+            As for `evaluate`.
+        """
+        return MemberSums(
+            *_core.evaluate_ani(self._kernel, self._networks, species, neighbors, mean=not members)
+        )

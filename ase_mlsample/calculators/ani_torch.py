@@ -14,6 +14,7 @@ from torch import Tensor
 from ase_mlsample.calculators.aev import AEVParameters
 from ase_mlsample.calculators.ani_graph import Graph, MemberSums
 from ase_mlsample.calculators.ani_model import ANIModel
+from ase_mlsample.calculators.prediction import mean_over_members
 
 __all__ = ["TorchBackend", "import_torchani", "torchani_aev_computer"]
 
@@ -93,14 +94,14 @@ class TorchBackend:
         self._cutoff = model.aev.radial_cutoff
 
     def evaluate(self, graph: Graph, *, members: bool) -> MemberSums:
-        """Energies of all members, and the derivatives of their mean or (`members`) of each.
+        """Energies of the members' mean or (`members`) of each, and the derivatives of their sums.
 
         Parameters
         ----------
         graph : Graph
             The structures, with the shifts of the pairs.
         members : bool
-            Whether to give every member's derivatives.
+            Whether to give every member's.
 
         Raises
         ------
@@ -120,8 +121,9 @@ class TorchBackend:
             )
             gradients.append(parts[0])
             virials.append(parts[1])
+        values = energies.detach().double().cpu().numpy()
         return MemberSums(
-            energies.detach().double().cpu().numpy(),
+            values if members else mean_over_members(values)[np.newaxis],
             torch.stack(gradients).cpu().numpy(),
             torch.stack(virials).cpu().numpy(),
         )

@@ -80,6 +80,17 @@ def std_over_members(values: ArrayLike) -> Array:
     return np.asarray((values - values[0]).std(axis=0, ddof=1))
 
 
+def _moments(values: ArrayLike) -> tuple[Array, Array]:
+    """Mean and sample standard deviation over the first axis, as the two functions above in one pass."""
+    from ase_mlsample import _core
+
+    given = np.ascontiguousarray(values, dtype=float)
+    if given.ndim == 0 or len(given) < 2:
+        std_over_members(given)  # says why not
+    mean, deviation = _core.moments(given.reshape(len(given), -1))
+    return mean.reshape(given.shape[1:]), deviation.reshape(given.shape[1:])
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """Disagreement of the members of an ensemble about one structure: raw standard deviations, ddof = 1.
@@ -240,15 +251,18 @@ class Prediction:
         ValueError
             If there are fewer than two members, or an array has the wrong shape.
         """
-        spread = Spread.from_members(
-            energies, forces, stress=stress, atomic_energies=atomic_energies, calibration=calibration
-        )
+        energy, energy_std = _moments(energies)
+        mean_forces, forces_std = _moments(forces)
+        atomic, atomic_std = (None, None) if atomic_energies is None else _moments(atomic_energies)
+        mean_stress, stress_std = (None, None) if stress is None else _moments(stress)
         return cls(
-            energy=float(mean_over_members(energies)),
-            forces=mean_over_members(forces),
-            energies=None if atomic_energies is None else mean_over_members(atomic_energies),
-            stress=None if stress is None else mean_over_members(stress),
-            spread=spread,
+            energy=float(energy),
+            forces=mean_forces,
+            energies=atomic,
+            stress=mean_stress,
+            spread=Spread(
+                float(energy_std), atomic_std, forces_std, stress_std, calibration or Calibration()
+            ),
             member_energies=np.asarray(energies, dtype=float),
             member_forces=np.asarray(forces, dtype=float),
             member_stress=None if stress is None else np.asarray(stress, dtype=float),

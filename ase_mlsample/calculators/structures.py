@@ -6,9 +6,18 @@ from contextlib import contextmanager
 import numpy as np
 from ase import Atoms
 from ase.data import chemical_symbols
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["checked_frames", "element_names", "has_volume", "naming", "require_finite", "volume_of"]
+__all__ = [
+    "all_finite",
+    "checked_frames",
+    "element_names",
+    "has_volume",
+    "naming",
+    "require_finite",
+    "volume_of",
+    "volume_of_cell",
+]
 
 
 def volume_of(atoms: Atoms) -> float | None:
@@ -19,7 +28,12 @@ def volume_of(atoms: Atoms) -> float | None:
     atoms : Atoms
         Slabs and molecules in a full cell have a volume, whatever the periodicity.
     """
-    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = atoms.cell.array.tolist()
+    return volume_of_cell(atoms.cell.array)
+
+
+def volume_of_cell(cell: NDArray[np.float64]) -> float | None:
+    """Volume of cell vectors (3, 3) in Å³, or None if they are not linearly independent."""
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = cell.tolist()
     determinant = ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)
     squares = (ax * ax + ay * ay + az * az) * (bx * bx + by * by + bz * bz) * (cx * cx + cy * cy + cz * cz)
     return abs(determinant) if determinant * determinant > 1e-20 * squares else None
@@ -28,6 +42,16 @@ def volume_of(atoms: Atoms) -> float | None:
 def has_volume(atoms: Atoms) -> bool:
     """Whether the cell has three linearly independent vectors, so that there can be a stress."""
     return volume_of(atoms) is not None
+
+
+def all_finite(values: NDArray[np.float64]) -> bool:
+    """Whether no number is NaN or infinite.
+
+    Parameters
+    ----------
+    values : array
+    """
+    return b"\0" not in np.isfinite(values).tobytes()  # several times faster than all() of a small array
 
 
 def require_finite(atoms: Atoms) -> None:
@@ -45,7 +69,7 @@ def require_finite(atoms: Atoms) -> None:
     """
     if len(atoms) == 0:
         raise ValueError("there are no atoms to evaluate")
-    if not np.isfinite(atoms.positions).all():
+    if not all_finite(atoms.positions):
         where = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
         names = ", ".join(f"{i} ({atoms.symbols[i]})" for i in where[:8].tolist()) + (
             ", …" if len(where) > 8 else ""
@@ -53,7 +77,7 @@ def require_finite(atoms: Atoms) -> None:
         raise ValueError(
             f"positions of {len(where)} atoms are NaN or infinite: {names}; mend the structure first"
         )
-    if not np.isfinite(atoms.cell.array).all():
+    if not all_finite(atoms.cell.array):
         raise ValueError(f"the cell is NaN or infinite: {atoms.cell.array.tolist()}")
 
 

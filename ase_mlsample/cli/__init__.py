@@ -24,6 +24,8 @@ VERBS = {
     "status": "where a run stands: generations, labels, errors",
     "report": "rebuild report.html, plots and summary.json of a run from its directory",
     "view": "look at candidates, or at a run at work, in the ASE GUI, coloured by disagreement",
+    "cv": "collective variables along a trajectory, crystallinity and clusters of its atoms",
+    "fes": "free energy along variables: from hills, reweighted samples or umbrella windows",
     "train": "train an ensemble on labelled frames",
     "sample": "draw structures from a sampler",
     "testset": "make a labelled held-out set from prototypes and liquid",

@@ -169,13 +169,21 @@ class ProgrammeExplorer(ABC):
         path = None if checkpoint is None else Path(checkpoint)
         identity = "" if path is None else self._identity(atoms, rng)
         checkpoints = _Checkpoints(path, every, identity)
-        run = RampedRun(self.settings, self.draw(rng), calc, atoms, rng, source=type(self).__name__)
+        run = self._trajectory(calc, atoms, rng)
         checkpoints.resume(run)
         return run, checkpoints
 
+    def _trajectory(self, calc: Any, atoms: Atoms, rng: np.random.Generator) -> RampedRun:
+        """Make a trajectory that has not moved yet."""
+        return RampedRun(self.settings, self.draw(rng), calc, atoms, rng, source=type(self).__name__)
+
+    def _windows(self) -> dict[str, Any]:
+        """What trajectories are drawn from, as values that print the same every time."""
+        return {name: value for name, value in vars(self).items() if name != "settings"}
+
     def _identity(self, atoms: Atoms, rng: np.random.Generator) -> str:
         """Digest of what decides a trajectory, apart from calculator, gate and guards."""
-        windows = {name: value for name, value in vars(self).items() if name != "settings"}
+        windows = self._windows()
         names = (item.name for item in fields(self.settings) if item.name not in ("gate", "guards", "limits"))
         settings = [getattr(self.settings, name) for name in names]
         text = repr([type(self).__name__, windows, settings, plain(rng.bit_generator.state)])

@@ -190,6 +190,12 @@ class RampedRun:
             self.evaluations += 1
             if self._stopped(forces):
                 return
+            if self._moved_on():
+                forces = None  # they are others now
+
+    def _moved_on(self) -> bool:
+        """Do what a step is followed by, and return whether it changed the forces."""
+        return False
 
     def _stopped(self, forces: NDArray[np.float64]) -> bool:
         guards = self.settings.limits

@@ -1,4 +1,4 @@
-"""Public checks that any calculator or sampler can be put through, ours and yours.
+"""Public checks that any calculator, collective variable, bias or sampler can be put through, ours and yours.
 
 Each check raises :class:`ContractError`, an ``AssertionError`` that says what differs and by how much.
 
@@ -7,8 +7,11 @@ Each check raises :class:`ContractError`, an ``AssertionError`` that says what d
 >>> testing.check_calculator(StillingerWeber(), testing.contract_frames("Si", "diamond", 5.431))
 """
 
+from ase_mlsample.testing.bias import check_bias
 from ase_mlsample.testing.caching import check_caching, check_failure
 from ase_mlsample.testing.calculator import check_calculator
+from ase_mlsample.testing.continuity import check_continuity
+from ase_mlsample.testing.cv import check_cv
 from ase_mlsample.testing.derivatives import check_forces, check_stress
 from ase_mlsample.testing.errors import ContractError, Tolerances, assert_close
 from ase_mlsample.testing.frames import contract_frames
@@ -23,8 +26,11 @@ __all__ = [
     "Tolerances",
     "assert_close",
     "check_batch",
+    "check_bias",
     "check_caching",
     "check_calculator",
+    "check_continuity",
+    "check_cv",
     "check_failure",
     "check_forces",
     "check_invariances",

@@ -10,7 +10,7 @@ from ase.calculators.calculator import PropertyNotImplementedError
 from ase_mlsample.calculators.structures import has_volume
 from ase_mlsample.testing.errors import Tolerances, assert_close, require
 
-__all__ = ["check_forces", "check_stress"]
+__all__ = ["check_forces", "check_stress", "five_point_slope"]
 
 
 def _energy(calc: Any, atoms: Atoms) -> float:
@@ -18,8 +18,20 @@ def _energy(calc: Any, atoms: Atoms) -> float:
     return float(calc.get_potential_energy(atoms, force_consistent=consistent))
 
 
-def _slope(function: Callable[[float], float], step: float) -> float:
-    """Five-point derivative at zero: central differences at two steps, extrapolated."""
+def five_point_slope(function: Callable[[float], Any], step: float) -> Any:
+    """Five-point derivative at zero: central differences at two steps, extrapolated.
+
+    Parameters
+    ----------
+    function : callable
+        Of one number; gives a number or an array.
+    step : float
+
+    Returns
+    -------
+    float or array
+        As the function gives.
+    """
     near = function(step) - function(-step)
     far = function(2 * step) - function(-2 * step)
     return (8 * near - far) / (12 * step)
@@ -67,7 +79,7 @@ def check_forces(
             moved.positions = atoms.positions + length * direction
             return _energy(calc, moved)
 
-        return -_slope(energy, tolerances.displacement)
+        return -float(five_point_slope(energy, tolerances.displacement))
 
     for index in rng.choice(forces.size, size=min(n_components, forces.size), replace=False).tolist():
         atom, axis = divmod(index, 3)
@@ -122,6 +134,6 @@ def check_stress(
             strained.positions = atoms.positions @ deformation
             return _energy(calc, strained)
 
-        quotient = _slope(energy, tolerances.strain) / volume
+        quotient = five_point_slope(energy, tolerances.strain) / volume
         what = f"{name}: stress {('xx', 'yy', 'zz', 'yz', 'xz', 'xy')[component]} against dE/dε/V (eV/Å³)"
         assert_close(stress[component], quotient, tolerance=tolerances.stress_derivative, what=what)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ase_mlsample.calculators.structures import has_volume
 from ase_mlsample.testing.errors import Tolerances, assert_close
 
-__all__ = ["check_invariances", "check_supercell"]
+__all__ = ["check_invariances", "check_supercell", "random_rotation"]
 
 
 class _Values:
@@ -39,7 +39,17 @@ class _Values:
                 assert_close(actual, expected, tolerance=tolerance, what=f"{what}: {quantity}")
 
 
-def _rotation(rng: np.random.Generator) -> NDArray[np.float64]:
+def random_rotation(rng: np.random.Generator) -> NDArray[np.float64]:
+    """A proper rotation, all equally likely.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    (3, 3) array
+    """
     q, r = np.linalg.qr(rng.normal(size=(3, 3)))
     q *= np.sign(np.diag(r))
     if np.linalg.det(q) < 0:
@@ -79,7 +89,7 @@ def check_invariances(
     outside.positions += (rng.integers(-2, 3, (len(atoms), 3)) * atoms.pbc) @ atoms.cell.array
     _Values(calc, outside).compare(reference, tolerances, f"{name}, atoms outside the cell")
 
-    rotation = _rotation(rng)
+    rotation = random_rotation(rng)
     rotated = atoms.copy()
     rotated.set_cell(atoms.cell.array @ rotation.T)
     rotated.positions = atoms.positions @ rotation.T

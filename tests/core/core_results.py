@@ -25,6 +25,55 @@ def neighbors_of(atoms, cutoff):
     return neighbors
 
 
+def environments(pairs, species):
+    """Similarity to templates of two species, pulled back with random weights."""
+    own = np.random.default_rng(7)
+    kernel = _core.EnvironmentKernel(
+        center=np.array([0, 1, 0], np.int32),
+        site_first=np.array([0, 4, 10, 13]),
+        sites=own.normal(scale=2.0, size=(13, 3)),
+        site_species=own.integers(0, 2, 13).astype(np.int32),
+        sigma=0.5,
+        lam=20.0,
+        inner=3.5,
+        outer=5.0,
+    )
+    values, edge_gradient = kernel.compute(pairs, species)
+    graph = (pairs.first, pairs.second, pairs.vectors)
+    gradient, virial = _core.pull_edges(*graph, edge_gradient, own.normal(size=len(values)))
+    return {"values": values, "edges": edge_gradient, "gradient": gradient, "virial": virial}
+
+
+def orders(pairs, atoms):
+    """Sums over half pairs, pair entropies and bond orders, pulled back with random weights."""
+    own, out = np.random.default_rng(8), {}
+    half, weights = _core.HalfPairs(5.1), own.normal(size=len(atoms))
+    series = np.ascontiguousarray(own.normal(size=(2, 1, 12)))
+    cell = np.ascontiguousarray(atoms.cell.array)
+    for chebyshev in (False, True):
+        blocks = half.update(atoms.positions, cell, atoms.pbc)
+        sums, slopes = _core.pair_sums(blocks, *series, chebyshev=chebyshev)
+        gradient, virial = _core.pull_pairs(blocks, slopes[0], weights)
+        for name, value in {"sums": sums, "gradient": gradient, "virial": virial}.items():
+            out[f"series_{chebyshev}_{name}"] = value
+    for local in (False, True):
+        settings = {"gauss": np.array([0.7, 0.2, 0.01]), "shares": np.ones(201), "density": 0.05}
+        reach = _core.HalfPairs(5.0 * 205 / 200).update(atoms.positions, cell, atoms.pbc)
+        entropy = _core.PairEntropy(reach, cutoff=5.0, local=local, **settings)
+        pulled = entropy.pull(weights if local else weights[:1])
+        names = ("values", "by_density", "gradient", "virial")
+        for name, value in zip(names, (entropy.values, entropy.by_density, *pulled), strict=True):
+            out[f"entropy_{local}_{name}"] = value
+    for kind, degree in itertools.product(("local", "averaged", "correlation"), (3, 4, 6)):
+        arrays = (pairs.first, pairs.second, pairs.vectors, pairs.distances)
+        order = _core.BondOrder(*arrays, kind=kind, degree=degree, inner=2.5, outer=4.5)
+        for name, value in zip(
+            ("values", "gradient", "virial"), (order.values, *order.pull(weights)), strict=True
+        ):
+            out[f"{kind}_{degree}_{name}"] = value
+    return out
+
+
 def results():
     atoms, species, rng = structure()
     pairs = neighbors_of(atoms, 5.1)
@@ -34,6 +83,10 @@ def results():
     )
     for name, value in zip(("energy", "energies", "forces", "virial"), kernel.compute(pairs), strict=True):
         out[f"sw_{name}"] = np.array(value)
+    for name, value in environments(pairs, species).items():
+        out[f"environment_{name}"] = value
+    for name, value in orders(pairs, atoms).items():
+        out[f"order_{name}"] = value
     graph = (species, pairs.first, pairs.second, pairs.vectors)
     frame, v = np.array([0, len(atoms)]), rng.normal(size=(3, len(atoms), 3))
     strain = rng.normal(size=(3, 1, 3, 3))

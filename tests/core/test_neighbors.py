@@ -277,3 +277,32 @@ def test_wrong_shapes_and_types_raise():
         neighbors.update(np.zeros((4, 3)), np.zeros((2, 3)), pbc)
     with pytest.raises(RuntimeError, match="call update"):
         _ = neighbors.first
+
+
+def test_placed_atoms_have_the_pairs_of_an_update():
+    atoms = bulk("Si", cubic=True) * (2, 2, 1)
+    atoms.rattle(0.1, seed=4)
+    cell, pbc = np.ascontiguousarray(atoms.cell.array), atoms.pbc
+    lazy, eager = _core.NeighborList(4.0, 0.3), _core.NeighborList(4.0, 0.3)
+    for step in range(4):
+        atoms.positions += 0.06
+        atoms.positions[0] += 0.1
+        rebuilt = eager.update(atoms.positions, cell, pbc)
+        assert lazy.place(atoms.positions, cell, pbc) == rebuilt, step
+        assert len(lazy) == len(eager)
+        for name in ("first", "second", "shifts", "vectors", "distances"):
+            assert np.array_equal(getattr(lazy, name), getattr(eager, name)), name
+
+
+def test_overlap_of_placed_atoms_shows_when_pairs_are_asked_for():
+    positions = np.array([[0.0, 0, 0], [0, 0, 5e-4], [2, 0, 0]])
+    none = np.zeros(3, bool)
+    neighbors = _core.NeighborList(4.0, 0.3)
+    assert neighbors.place(positions, np.zeros((3, 3)), none)
+    with pytest.raises(ValueError, match="atoms 0 and 1 are on top of each other"):
+        len(neighbors)
+    with pytest.raises(RuntimeError, match="empty"):
+        _ = neighbors.first
+    positions[1] = [0, 0, 2]
+    assert neighbors.place(positions, np.zeros((3, 3)), none)
+    assert len(neighbors) == 6

@@ -20,11 +20,13 @@ def test_python_blocks_run(tmp_path, monkeypatch):
     frames = [labelled(atoms, StillingerWeber()) for atoms in sampler.sample(20, np.random.default_rng(0))]
     write("silicon.extxyz", frames)
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     code = "\n".join(blocks).replace("epochs=200", "epochs=2").replace("members=4", "members=2")
+    code = code.replace("run(1000)", "run(20)")
     names = {}
     exec(compile(code, str(README), "exec"), names)  # noqa: S102
     assert names["spread"].force_sigma.shape == (8,)
+    assert names["dynamics"].step == 40
 
 
 def test_the_handbooks_samplers_draw():

@@ -1,0 +1,193 @@
+"""Deep-VES around any integrator."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ase import units
+
+from ase_mlsample.biases.arguments import whole
+from ase_mlsample.biases.base import Bias, Domain
+from ase_mlsample.cvs.base import CollectiveVariable
+from ase_mlsample.dynamics.biased import BiasedDynamics
+from ase_mlsample.dynamics.checkpoint import Checkpoint
+from ase_mlsample.dynamics.convergence_plot import plot_convergence, require_figure
+from ase_mlsample.dynamics.run_settings import BiasedRunSettings
+
+if TYPE_CHECKING:
+    from ase_mlsample.biases.deep_ves import DeepVESBias
+    from ase_mlsample.biases.targets import Target
+
+__all__ = ["DeepVES"]
+
+_KJ_PER_MOL = units.kJ / units.mol
+_OF_RUN = set(BiasedRunSettings.__dataclass_fields__) - {"details", "temperature_K"}
+
+
+class DeepVES(BiasedDynamics):
+    """Dynamics with a neural network as the bias, trained on the way until the target is sampled.
+
+    The log has further columns: ``kl``, the divergence of what is sampled from the target; ``rate_scale``,
+    the factor on the learning rate; ``phase``, 0 while the rate stays, 1 while it falls, 2 from when the
+    bias is static: only those lines are to be reweighted, by e^{V/k_BT}; and ``inside``, the share of the
+    last samples within the bounds, from which alone the bias learns.
+
+    Parameters
+    ----------
+    integrator : ase.md.md.MolecularDynamics
+    cv : CollectiveVariable
+    temperature_K : float
+    bounds : sequence
+        (low, high) of each variable, which hold all it is to visit; None for a periodic one. None altogether
+        when all are periodic. Beyond them the bias neither pushes nor pulls: add walls as ``extra_bias``
+        where nothing else holds the system.
+    rng : numpy.random.Generator
+        For the first parameters of the network, and the target's sample of many variables.
+    bias_factor : float, optional
+        γ of the well-tempered target: barriers are lowered to 1/γ.
+    target : Target, optional
+        Another one, instead.
+    pace : int
+        Steps from one change of the bias to the next.
+    energy_unit : float
+        In eV, of V where the network's output is 1: sets how fast V changes. 1 kJ/mol.
+    plot : path, optional
+        Figure of the convergence, ``.svg``, ``.pdf`` or ``.png``, drawn anew every ``plot_interval``
+        iterations.
+    plot_interval : int
+    extra_bias : Bias, optional
+        Added, such as walls.
+    **settings
+        Of the bias, as of :class:`~ase_mlsample.biases.DeepVESBias`: ``tau``, ``decay``, ``hidden``,
+        ``activation``, ``learning_rate``, ``weight_decay``, ``bins``, ``target_points``, ``kl_threshold``,
+        ``static_below``, ``constant_iterations``. Files and intervals, as of :class:`BiasedDynamics`:
+        ``trajectory``, ``trajectory_interval``, ``logfile``, ``log_interval``, ``checkpoint``,
+        ``checkpoint_interval``, ``progress``.
+
+    Attributes
+    ----------
+    deep_bias : DeepVESBias
+        The network, without ``extra_bias``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For settings out of range, and as :class:`BiasedDynamics`.
+    FileExistsError
+        For a checkpoint of an earlier run.
+
+    References
+    ----------
+    L. Bonati, Y.-Y. Zhang, M. Parrinello, PNAS 116, 17641 (2019).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ase import units
+    >>> from ase.build import bulk
+    >>> from ase.md.langevin import Langevin
+    >>> from ase_mlsample.calculators import StillingerWeber
+    >>> from ase_mlsample.cvs import Distance
+    >>> atoms = bulk("Si", cubic=True)
+    >>> atoms.calc = StillingerWeber()
+    >>> rng = np.random.default_rng(0)
+    >>> langevin = Langevin(
+    ...     atoms, 2 * units.fs, temperature_K=300, friction=0.01, fixcm=False, rng=rng
+    ... )
+    >>> how = {"bounds": [(2.0, 3.0)], "bias_factor": 10, "pace": 5, "rng": rng}
+    >>> with DeepVES(langevin, Distance(0, 1), temperature_K=300, **how) as dynamics:
+    ...     _ = dynamics.run(20)
+    >>> dynamics.deep_bias.iterations
+    4
+    """
+
+    def __init__(
+        self,
+        integrator: Any,
+        cv: CollectiveVariable,
+        *,
+        temperature_K: float,
+        bounds: Sequence[Domain] | None,
+        rng: np.random.Generator,
+        bias_factor: float | None = None,
+        target: Target | Mapping[str, Any] | None = None,
+        pace: int = 500,
+        energy_unit: float = _KJ_PER_MOL,
+        plot: str | Path | None = None,
+        plot_interval: int = 1000,
+        extra_bias: Bias | None = None,
+        **settings: Any,
+    ) -> None:
+        from ase_mlsample.biases.deep_ves import DeepVESBias
+
+        if not isinstance(rng, np.random.Generator):
+            raise TypeError(f"rng must be a numpy.random.Generator, got {type(rng).__name__}")
+        if plot is not None:
+            require_figure(plot)
+        of_run = {name: settings.pop(name) for name in _OF_RUN & set(settings)}
+        # checked before the bias is made, which needs it
+        BiasedRunSettings(temperature_K=temperature_K)
+        deep = DeepVESBias(
+            kT=units.kB * temperature_K,
+            domains=cv.domains,
+            bounds=[None] * cv.n_cvs if bounds is None else bounds,
+            bias_factor=bias_factor,
+            target=target,
+            pace=pace,
+            energy_unit=energy_unit,
+            seed=int(rng.integers(2**62)),
+            **settings,
+        )
+        details = {
+            "bias": deep.settings(),
+            "plot_interval": whole(plot_interval, "plot_interval"),
+            "files": {"plot": None if plot is None else os.fspath(plot)},
+        }
+        run = BiasedRunSettings(temperature_K=temperature_K, details=details, **of_run)
+        self._set_up(integrator, cv, deep if extra_bias is None else deep + extra_bias, run)
+
+    @property
+    def deep_bias(self) -> DeepVESBias:
+        """The network, without walls and other biases."""
+        found: Any = self.bias.terms()[0]
+        return found  # type: ignore[no-any-return]
+
+    def plot(self, path: str | Path) -> None:
+        """Draw how the learning has gone so far; see :func:`plot_convergence`."""
+        plot_convergence(self.deep_bias, path, variable=", ".join(self.cv.names), unit="eV")
+
+    @classmethod
+    def _bias_again(cls, settings: BiasedRunSettings, cv: CollectiveVariable, bias: Bias | None) -> Bias:  # noqa: ARG003
+        from ase_mlsample.biases.deep_ves import DeepVESBias
+
+        deep = DeepVESBias(**settings.details["bias"])
+        return deep if bias is None else deep + bias
+
+    def _set_up(
+        self,
+        integrator: Any,
+        cv: CollectiveVariable,
+        bias: Bias,
+        settings: BiasedRunSettings,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        super()._set_up(integrator, cv, bias, settings, checkpoint)
+        self._drawn = self.deep_bias.iterations
+
+    def _after_step(self) -> None:
+        super()._after_step()
+        path, done = self.settings.details["files"]["plot"], self.deep_bias.iterations
+        if path is None or done == self._drawn:
+            return
+        if done % self.settings.details["plot_interval"] == 0 or self.deep_bias.static_since == self.step:
+            self.plot(path)
+            self._drawn = done
+
+    def _summary(self) -> str:
+        bias = self.deep_bias
+        learned = f"{bias.phase}, KL {bias.divergence:.3g}, rate x {bias.scale:.3g}"
+        return f"{super()._summary()}, {learned}"

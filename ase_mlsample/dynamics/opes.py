@@ -1,0 +1,161 @@
+"""OPES around any integrator."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ase import units
+from numpy.typing import ArrayLike
+
+from ase_mlsample.biases.arguments import per_variable
+from ase_mlsample.biases.base import Bias
+from ase_mlsample.cvs.base import CollectiveVariable
+from ase_mlsample.dynamics.biased import BiasedDynamics
+from ase_mlsample.dynamics.run_settings import BiasedRunSettings
+
+if TYPE_CHECKING:
+    from ase_mlsample.biases.opes import OPESBias
+
+__all__ = ["OPES"]
+
+
+class OPES(BiasedDynamics):
+    """On-the-fly probability enhanced sampling of collective variables, or its explore variant.
+
+    The log has further columns: ``rct``, c in eV, which becomes constant as the bias does; ``zed``, Z, which
+    becomes constant as nothing new is explored; ``neff``, the effective number of samples; and ``nker``, the
+    number of kernels.
+
+    Parameters
+    ----------
+    integrator : ase.md.md.MolecularDynamics
+    cv : CollectiveVariable
+    temperature_K : float
+    barrier : float
+        In eV: the free energy to be overcome at most. Too low, and it is not; much too high costs time.
+    pace : int
+        Steps from kernel to kernel.
+    sigma : float or array_like (d,), optional
+        Width of the first kernels; measured during the first ``adaptive_stride`` steps unless given. One
+        number serves all variables.
+    bias_factor : float, optional
+        γ; barrier/k_BT unless given, ``inf`` for a flat target.
+    explore : bool
+        Whether the bias changes faster, and is less exact.
+    sigma_min : float or array_like (d,), optional
+        Kernels become no narrower.
+    adaptive_stride : int, optional
+        10 times ``pace`` unless given.
+    compression : float
+        Distance in widths below which kernels are merged.
+    kernels : path or None
+        KERNELS file for PLUMED's tools, with times in ps; it must not exist.
+    extra_bias : Bias, optional
+        Added, such as walls.
+    **settings
+        Files and intervals, as of :class:`BiasedDynamics`: ``trajectory``, ``trajectory_interval``,
+        ``logfile``, ``log_interval``, ``checkpoint``, ``checkpoint_interval``, ``progress``.
+
+    Attributes
+    ----------
+    opes_bias : OPESBias
+        The bias without ``extra_bias``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For settings out of range, and as :class:`BiasedDynamics`.
+    FileExistsError
+        For a KERNELS file or a checkpoint of an earlier run.
+
+    References
+    ----------
+    M. Invernizzi, M. Parrinello, J. Phys. Chem. Lett. 11, 2731 (2020); M. Invernizzi, M. Parrinello, J. Chem.
+    Theory Comput. 18, 3988 (2022).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ase import units
+    >>> from ase.build import bulk
+    >>> from ase.md.langevin import Langevin
+    >>> from ase_mlsample.calculators import StillingerWeber
+    >>> from ase_mlsample.cvs import Distance
+    >>> atoms = bulk("Si", cubic=True)
+    >>> atoms.calc = StillingerWeber()
+    >>> rng = np.random.default_rng(0)
+    >>> langevin = Langevin(
+    ...     atoms, 2 * units.fs, temperature_K=300, friction=0.01, fixcm=False, rng=rng
+    ... )
+    >>> how = {"barrier": 0.3, "pace": 5, "kernels": None}
+    >>> with OPES(langevin, Distance(0, 1), temperature_K=300, **how) as dynamics:
+    ...     _ = dynamics.run(60)
+    >>> dynamics.opes_bias.n_deposited
+    4
+    """
+
+    def __init__(
+        self,
+        integrator: Any,
+        cv: CollectiveVariable,
+        *,
+        temperature_K: float,
+        barrier: float,
+        pace: int,
+        sigma: ArrayLike | None = None,
+        bias_factor: float | None = None,
+        explore: bool = False,
+        sigma_min: ArrayLike | None = None,
+        adaptive_stride: int | None = None,
+        compression: float = 1.0,
+        kernels: str | Path | None = "KERNELS",
+        extra_bias: Bias | None = None,
+        **settings: Any,
+    ) -> None:
+        details = {
+            "barrier": barrier,
+            "pace": pace,
+            "sigma": _plain(sigma, "sigma", cv),
+            "bias_factor": bias_factor,
+            "explore": explore,
+            "sigma_min": _plain(sigma_min, "sigma_min", cv),
+            "adaptive_stride": adaptive_stride,
+            "compression": compression,
+            "timestep": float(getattr(integrator, "dt", 1.0)) / (1000 * units.fs),
+            "files": {"kernels": None if kernels is None else os.fspath(kernels)},
+        }
+        run = BiasedRunSettings(temperature_K=temperature_K, details=details, **settings)
+        if kernels is not None and Path(kernels).exists():
+            raise FileExistsError(
+                f"{kernels} exists: continue its run with OPES.load(checkpoint, integrator, cv), move it "
+                "away, or give kernels= another name"
+            )
+        self._set_up(integrator, cv, self._bias_again(run, cv, extra_bias), run)
+
+    @property
+    def opes_bias(self) -> OPESBias:
+        """The bias without walls and other biases."""
+        found: Any = self.bias.terms()[0]
+        return found  # type: ignore[no-any-return]
+
+    @classmethod
+    def _bias_again(cls, settings: BiasedRunSettings, cv: CollectiveVariable, bias: Bias | None) -> Bias:
+        from ase_mlsample.biases.opes import OPESBias
+
+        details = dict(settings.details)
+        files = details.pop("files")
+        opes = OPESBias(
+            kT=units.kB * settings.temperature_K,
+            n_cvs=cv.n_cvs,
+            domains=cv.domains,
+            names=cv.names,
+            kernels=files["kernels"],
+            **details,
+        )
+        return opes if bias is None else opes + bias
+
+
+def _plain(value: ArrayLike | None, name: str, cv: CollectiveVariable) -> list[float] | None:
+    return None if value is None else per_variable(value, name, n_cvs=cv.n_cvs).tolist()

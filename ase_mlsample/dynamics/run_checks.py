@@ -1,0 +1,69 @@
+"""What must agree before a biased run starts, or goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import units
+
+from ase_mlsample.biases.base import Bias
+from ase_mlsample.biases.comparison import differences
+from ase_mlsample.cvs.base import CollectiveVariable
+from ase_mlsample.dynamics.integrator_facts import changes_cell_shape, known_temperature
+
+__all__ = ["compare_run", "compare_temperature", "require_absent", "require_orientation"]
+
+
+def compare_temperature(integrator: Any, bias: Bias, temperature_K: float) -> None:
+    """Refuse a temperature that is not the integrator's or the bias's, where they have one (ValueError)."""
+    known = known_temperature(integrator)
+    if known is not None and not np.allclose(known, temperature_K, rtol=1e-6, atol=0):
+        shown = f"{known:.6g}" if known.ndim == 0 else f"{known.min():.6g} to {known.max():.6g}"
+        raise ValueError(
+            f"temperature_K={temperature_K:g}, but {type(integrator).__name__} holds {shown} K; "
+            "they must be the same"
+        )
+    for term in bias.terms():
+        kT = getattr(term, "kT", None)
+        if kT is not None and not np.isclose(kT, units.kB * temperature_K, rtol=1e-6, atol=0):
+            raise ValueError(
+                f"temperature_K={temperature_K:g} is kT={units.kB * temperature_K:.8g} eV, but the "
+                f"{type(term).__name__} was made with kT={kT:.8g}; pass kT=units.kB * temperature_K"
+            )
+
+
+def compare_run(kind: type, cv: CollectiveVariable, run: Any, path: Path) -> None:
+    """Refuse what a checkpoint keeps of another kind of run, or of another variable (ValueError)."""
+    if not {"run", "step", "cv", "settings"} <= set(run):
+        raise ValueError(f"{path} is the checkpoint of something else than a biased run")
+    if run["run"] != kind.__name__:
+        raise ValueError(f"{path} is of a {run['run']}; continue it with {run['run']}.load")
+    different = differences(cv.todict(), run["cv"])
+    if different:
+        raise ValueError(f"{path} is of a run with another variable: {different}")
+
+
+def require_orientation(integrator: Any, cv: CollectiveVariable) -> None:
+    """Refuse a barostat that could turn the crystal beneath a variable fixed in space (ValueError)."""
+    if cv.lab_fixed and changes_cell_shape(integrator):
+        raise ValueError(
+            f"{', '.join(cv.names)} depends on the orientation of the crystal, which "
+            f"{type(integrator).__name__} may change together with the shape of the cell; take a barostat "
+            "that changes only its size, such as StochasticCellRescaling"
+        )
+
+
+def require_absent(checkpoint: str | None) -> None:
+    """Refuse to start anew over the checkpoint of a run (FileExistsError)."""
+    if checkpoint is None:
+        return
+    path = Path(checkpoint)
+    if path.exists():
+        raise FileExistsError(
+            f"the checkpoint {path} is there already: go on with load({str(path)!r}, integrator, cv), "
+            "or remove it to start anew"
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} for the checkpoint {path}; make it first")
