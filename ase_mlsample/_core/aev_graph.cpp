@@ -70,6 +70,13 @@ Parts make_parts(const AevGraph& graph) {
     return parts;
 }
 
+Parts even_parts(int64_t atoms) {
+    const int wanted = parts_for(atoms, 8);
+    Parts parts{false, {0}};
+    for (int part = 1; part <= wanted; ++part) parts.bounds.push_back(atoms * part / wanted);
+    return parts;
+}
+
 PartSums::PartSums(const AevGraph& graph, const Parts& parts, int members)
     : count_(parts.count()),
       atoms_(members * graph.n_atoms),

@@ -36,6 +36,9 @@ struct Parts {
 
 Parts make_parts(const AevGraph& graph);
 
+// The same for atoms of one structure whose edges are not known yet: as many in each part.
+Parts even_parts(int64_t atoms);
+
 // Calls body(frame, begin, end) for the pieces of frames among the atoms [low, high).
 template <class Body>
 void for_pieces(const AevGraph& graph, int64_t low, int64_t high, const Body& body) {

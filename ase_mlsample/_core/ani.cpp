@@ -43,7 +43,8 @@ public:
     }
 
     void run(double* energies, double* gradient, double* virial) {
-        const Parts parts = make_parts(graph_);
+        // how many candidates there are depends on the list's age, which must not change the order of any sum
+        const Parts parts = list_ ? even_parts(graph_.n_atoms) : make_parts(graph_);
         const PartSums sums(graph_, parts, backward_.members);
         for_parts(graph_, parts, [&](int part, int64_t low, int64_t high) {
             const Block<T> block = memory();

@@ -39,6 +39,13 @@ bool update(NeighborList& list, const Positions& positions, const Cell& cell, co
     return (list.*how)(r, n, c, p);
 }
 
+// By the one who marked the list as in use.
+void find_pairs(NeighborList& list) {
+    if (list.ready()) return;
+    nb::gil_scoped_release release;
+    list.find_pairs();
+}
+
 // A read-only property of the list as it is after an update.
 template <typename F>
 void property(nb::class_<NeighborList>& cls, const char* name, F pick) {
@@ -46,7 +53,7 @@ void property(nb::class_<NeighborList>& cls, const char* name, F pick) {
         const mlsample::InUse use(list.in_use(), kWhat);
         if (!list.placed())
             throw std::runtime_error("the neighbour list is empty: call update(positions, cell, pbc) first");
-        list.find_pairs();
+        find_pairs(list);
         return pick(list, *list.arrays(), static_cast<size_t>(list.pairs()));
     };
     cls.def_prop_ro(name, getter, nb::rv_policy::automatic);
@@ -67,7 +74,7 @@ void bind_neighbors(nb::module_& m) {
         .def_prop_ro("skin", &NeighborList::skin)
         .def("__len__", [](NeighborList& list) {
             const mlsample::InUse use(list.in_use(), kWhat);
-            list.find_pairs();
+            find_pairs(list);
             return list.ready() ? list.pairs() : 0;
         });
     property(cls, "first", [](NeighborList& list, PairArrays& a, size_t) {

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     )
     from ase_mlsample.analysis.fes_files import read_free_energy, write_free_energy
     from ase_mlsample.analysis.free_energy import FreeEnergy
+    from ase_mlsample.analysis.jackknife import jackknife
     from ase_mlsample.analysis.minima import Minimum, find_minima
     from ase_mlsample.analysis.umbrella_analysis import CombinedWindows, Window, combine_windows
     from ase_mlsample.analysis.uncertainty import ErrorBins, error_by_sigma
@@ -43,6 +44,7 @@ __all__ = [
     "find_clusters",
     "find_minima",
     "fit_equation_of_state",
+    "jackknife",
     "read_colvar",
     "read_free_energy",
     "size_distribution",
@@ -73,6 +75,7 @@ __getattr__, __dir__ = lazy_names(
         "find_clusters": "clusters",
         "find_minima": "minima",
         "fit_equation_of_state": "eos",
+        "jackknife": "jackknife",
         "read_colvar": "colvar",
         "read_free_energy": "fes_files",
         "size_distribution": "clusters",

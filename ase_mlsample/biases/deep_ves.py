@@ -40,9 +40,9 @@ class DeepVESBias(Bias):
 
     Up to three variables live on a grid: the network is evaluated at its nodes once an iteration, and V is
     the cubic spline through them. Beyond the bounds V goes on with its value there, so the bias neither
-    pushes nor pulls, and such samples are left out of the averages (an iteration that has no other is none);
-    where the free energy does not hold the system, add walls at the bounds. For more variables V is the network itself and the target a sample of
-    Metropolis chains.
+    pushes nor pulls, and such samples are left out of the averages; without any other there is no iteration.
+    Where the free energy does not hold the system, add walls at the bounds. For more variables V is the
+    network itself and the target a sample of Metropolis chains.
 
     Parameters
     ----------
@@ -298,7 +298,8 @@ class DeepVESBias(Bias):
         self._adam.step(parameters, gradient, self.learning_rate * self.scale)
         if not math.isfinite(parameters.sum()):
             raise FloatingPointError(
-                f"the network is not finite at step {step}: learning_rate={self.learning_rate:.6g} is too large"
+                f"the network is not finite at step {step}: learning_rate={self.learning_rate:.6g} is too "
+                "large"
             )
         self.divergence, omega = self._learning.follow()
         self.iterations += 1

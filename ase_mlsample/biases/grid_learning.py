@@ -47,7 +47,7 @@ class GridLearning:
         self.tabulate()
 
     def gradient(self, samples: FloatArray) -> FloatArray:
-        """Return dΩ/dparameters in units of ``unit``, (P,), from samples (n, d) that are within the bounds."""
+        """Return dΩ/dparameters in units of ``unit``, (P,), from samples (n, d) within the bounds."""
         self._shares = self.table.shares(samples)
         return self._network.parameter_gradient(self._layers, self.target.probabilities - self._shares)
 

@@ -73,7 +73,7 @@ class SampledLearning:
         self._outputs = np.empty(0)
 
     def gradient(self, samples: FloatArray) -> FloatArray:
-        """Return dΩ/dparameters in units of ``unit``, (P,), from samples (n, d) that are within the bounds."""
+        """Return dΩ/dparameters in units of ``unit``, (P,), from samples (n, d) within the bounds."""
         points = self._draw()
         both = np.concatenate([samples, points])
         self._batch = samples, points

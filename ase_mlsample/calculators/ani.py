@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
 
@@ -11,7 +11,15 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from ase_mlsample.calculators.ani_graph import Graph, MemberSums, concatenate, place, species_table
+from ase_mlsample.calculators.ani_graph import (
+    Graph,
+    MemberSums,
+    Neighbors,
+    batches,
+    concatenate,
+    place,
+    species_table,
+)
 from ase_mlsample.calculators.base import MLCalculator
 from ase_mlsample.calculators.prediction import Prediction
 from ase_mlsample.calculators.structures import checked_frames, require_finite, volume_of
@@ -22,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ANIEnsemble"]
 
-#: Å; how far pairs beyond the cutoff are kept as candidates, so that dynamics seldom searches anew.
-_SKIN = 0.5
 #: Of a flattened 3 × 3 matrix and of its transpose, the entries xx yy zz yz xz xy.
 _ROWS_FIRST, _COLUMNS_FIRST = np.array([0, 4, 8, 5, 2, 1]), np.array([0, 4, 8, 7, 6, 3])
 
@@ -43,7 +49,7 @@ class _Runtime(NamedTuple):
 
     backend: _Backend
     placed: _Placed | None  # for one structure without a graph of all pairs, if that is possible
-    lists: list[NeighborList]
+    lists: list[Neighbors]
 
 
 class ANIEnsemble(MLCalculator):
@@ -235,7 +241,7 @@ class ANIEnsemble(MLCalculator):
         try:
             neighbors = runtime.lists.pop()
         except IndexError:  # other threads have them all
-            neighbors = self._neighbor_list(_SKIN)
+            neighbors = self._new_neighbors(runtime)
         try:
             return self._evaluate(atoms, runtime, neighbors, members)
         except ValueError:
@@ -244,16 +250,17 @@ class ANIEnsemble(MLCalculator):
         finally:
             runtime.lists.append(neighbors)
 
-    def _evaluate(
-        self, atoms: Atoms, runtime: _Runtime, neighbors: NeighborList, members: bool
-    ) -> Prediction:
+    def _evaluate(self, atoms: Atoms, runtime: _Runtime, neighbors: Neighbors, members: bool) -> Prediction:
         if len(atoms) == 0:
             require_finite(atoms)
         if runtime.placed is None:
-            return self._predict((atoms,), self._graph((atoms,), neighbors), runtime.backend, members)[0]
-        species = place(atoms, neighbors, self._table, self._symbols)
-        sums = runtime.placed(species, neighbors, members=members)
-        self._scale(sums, species)
+            return self._predict((atoms,), self._graph((atoms,), neighbors.all), runtime.backend, members)[0]
+        species = place(atoms, neighbors.all, self._table, self._symbols)
+        sums = runtime.placed(species, neighbors.all, members=members)
+        if neighbors.close is None:
+            self._scale(sums, species)
+        else:
+            self._complete(sums, self._graph((atoms,), neighbors.close))
         return self._prediction(sums.energies, sums.gradient, sums.virial[:, 0], atoms, members)
 
     def evaluate_many(
@@ -277,14 +284,16 @@ class ANIEnsemble(MLCalculator):
         TypeError
             For a single ``Atoms``.
         """
+        from ase_mlsample import _core
+
         if batch_atoms < 1:
             raise ValueError(f"batch_atoms must be at least 1, not {batch_atoms}")
         checked = checked_frames(frames)
         self._check_members(members)
         backend = (self._runtime or self._start()).backend
-        neighbors = self._neighbor_list(0.0)
+        neighbors = _core.NeighborList(self.model.cutoff)
         predictions: list[Prediction] = []
-        for batch in _batches(checked, batch_atoms):
+        for batch in batches(checked, batch_atoms):
             start = len(predictions) if len(checked) > 1 else None
             graph = self._graph(batch, neighbors, start)
             predictions += self._predict(batch, graph, backend, members)
@@ -312,12 +321,12 @@ class ANIEnsemble(MLCalculator):
         from ase_mlsample.calculators.ani_native import NativeBackend
 
         native = NativeBackend(self.model, dtype=self.dtype)
-        return _Runtime(native, native.evaluate_placed if self.model.repulsion is None else None, [])
+        return _Runtime(native, native.evaluate_placed, [])
 
-    def _neighbor_list(self, skin: float) -> NeighborList:
-        from ase_mlsample import _core
-
-        return _core.NeighborList(self.model.cutoff, skin)
+    def _new_neighbors(self, runtime: _Runtime) -> Neighbors:
+        repulsion = None if runtime.placed is None else self.model.repulsion
+        close = None if repulsion is None else repulsion.cutoff(self._symbols)
+        return Neighbors.within(self.model.cutoff, close)
 
     def _predict(
         self, frames: Sequence[Atoms], graph: Graph, backend: _Backend, members: bool
@@ -377,19 +386,6 @@ def _voigt(virial: NDArray[np.float64], volume: float) -> NDArray[np.float64]:
     """Stress (m, 6) in the order xx yy zz yz xz xy from virials (m, 3, 3)."""
     flat = virial.reshape(-1, 9)
     return (flat.take(_ROWS_FIRST, axis=1) + flat.take(_COLUMNS_FIRST, axis=1)) * (0.5 / volume)
-
-
-def _batches(frames: Sequence[Atoms], batch_atoms: int) -> Iterator[list[Atoms]]:
-    batch: list[Atoms] = []
-    size = 0
-    for atoms in frames:
-        if batch and size + len(atoms) > batch_atoms:
-            yield batch
-            batch, size = [], 0
-        batch.append(atoms)
-        size += len(atoms)
-    if batch:
-        yield batch
 
 
 def _check_device(device: str) -> None:

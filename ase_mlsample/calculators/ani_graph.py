@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from ase import Atoms
@@ -16,9 +16,20 @@ from ase_mlsample.calculators.structures import element_names, naming
 if TYPE_CHECKING:
     from ase_mlsample._core import NeighborList
 
-__all__ = ["Graph", "MemberSums", "concatenate", "place", "species_index", "species_table"]
+__all__ = [
+    "Graph",
+    "MemberSums",
+    "Neighbors",
+    "batches",
+    "concatenate",
+    "place",
+    "species_index",
+    "species_table",
+]
 
 _OUTSIDE = -1
+#: Å; how far pairs beyond the cutoff are kept as candidates, so that dynamics seldom searches anew.
+_SKIN = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +78,29 @@ class MemberSums:
     energies: NDArray[np.float64]
     gradient: NDArray[np.float64]
     virial: NDArray[np.float64]
+
+
+class Neighbors(NamedTuple):
+    """Lists that one structure after another is placed in.
+
+    Parameters
+    ----------
+    all : NeighborList
+        A `_core.NeighborList` as long as the model.
+    close : NeighborList or None
+        One as long as the repulsion, if its pairs are to be found by themselves.
+    """
+
+    all: NeighborList
+    close: NeighborList | None
+
+    @classmethod
+    def within(cls, cutoff: float, close: float | None) -> Neighbors:
+        """Return lists of these ranges, Å."""
+        from ase_mlsample import _core
+
+        of_the_close = None if close is None else _core.NeighborList(close, _SKIN)
+        return cls(_core.NeighborList(cutoff, _SKIN), of_the_close)
 
 
 def species_table(symbols: Sequence[str]) -> NDArray[np.int32]:
@@ -118,6 +152,20 @@ def place(
     species = species_index(atoms, table, symbols)
     neighbors.place(atoms.positions, atoms.cell.array, atoms.pbc)
     return species
+
+
+def batches(frames: Sequence[Atoms], batch_atoms: int) -> Iterator[list[Atoms]]:
+    """Cut structures into runs of at most so many atoms, or of one structure."""
+    batch: list[Atoms] = []
+    size = 0
+    for atoms in frames:
+        if batch and size + len(atoms) > batch_atoms:
+            yield batch
+            batch, size = [], 0
+        batch.append(atoms)
+        size += len(atoms)
+    if batch:
+        yield batch
 
 
 def concatenate(

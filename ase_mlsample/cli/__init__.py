@@ -24,6 +24,7 @@ VERBS = {
     "status": "where a run stands: generations, labels, errors",
     "report": "rebuild report.html, plots and summary.json of a run from its directory",
     "view": "look at candidates, or at a run at work, in the ASE GUI, coloured by disagreement",
+    "md": "molecular dynamics, plain or biased (metadynamics, OPES, VES, Deep-VES); run again, it goes on",
     "cv": "collective variables along a trajectory, crystallinity and clusters of its atoms",
     "fes": "free energy along variables: from hills, reweighted samples or umbrella windows",
     "train": "train an ensemble on labelled frames",

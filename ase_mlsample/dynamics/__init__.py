@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ase_mlsample.dynamics.melt_quench import MeltQuench
     from ase_mlsample.dynamics.metadynamics import Metadynamics
     from ase_mlsample.dynamics.opes import OPES
+    from ase_mlsample.dynamics.plain import PlainDynamics
     from ase_mlsample.dynamics.ramped_run import RunSummary
     from ase_mlsample.dynamics.ramps import RampedMD
     from ase_mlsample.dynamics.rescaling import StochasticCellRescaling
@@ -37,6 +38,7 @@ __all__ = [
     "MeltQuench",
     "Metadynamics",
     "MetadynamicsExplorer",
+    "PlainDynamics",
     "RampedMD",
     "RunSummary",
     "StochasticCellRescaling",
@@ -54,6 +56,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "OPES": "opes",
+        "PlainDynamics": "plain",
         "VES": "ves",
         "BiasedDynamics": "biased",
         "BiasedRunSummary": "biased_exploration",

@@ -17,6 +17,7 @@ from ase_mlsample.dynamics.biased_output import Observers, open_outputs
 from ase_mlsample.dynamics.checkpoint import Checkpoint, read_checkpoint, truncate_files, write_checkpoint
 from ase_mlsample.dynamics.integrator_facts import refresh_forces, require_driveable
 from ase_mlsample.dynamics.run_checks import (
+    added_terms,
     compare_run,
     compare_temperature,
     require_absent,
@@ -150,8 +151,8 @@ class BiasedDynamics:
         cv : CollectiveVariable
             That of the run.
         bias : Bias, optional
-            One with the settings of the run's. A :class:`Metadynamics` and the like build their own; for them
-            it is what they had in addition, ``extra_bias``.
+            One with the settings of the run's. A :class:`Metadynamics` and the like build their own, and what
+            they had as ``extra_bias``, unless that is of a class of yours: then give it here.
         progress : bool
 
         Raises
@@ -168,6 +169,8 @@ class BiasedDynamics:
         run = checkpoint.extra
         compare_run(cls, cv, run, Path(path))
         settings = BiasedRunSettings.unpacked(run["settings"], Path(path), progress=progress)
+        if bias is None and cls is not BiasedDynamics:
+            bias = added_terms(checkpoint.bias)
         dynamics = cls.__new__(cls)
         dynamics._set_up(integrator, cv, cls._bias_again(settings, cv, bias), settings, checkpoint)
         return dynamics

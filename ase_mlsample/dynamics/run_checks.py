@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import units
 
-from ase_mlsample.biases.base import Bias
+from ase_mlsample import biases
+from ase_mlsample.biases.base import Bias, BiasSum
 from ase_mlsample.biases.comparison import differences
 from ase_mlsample.cvs.base import CollectiveVariable
 from ase_mlsample.dynamics.integrator_facts import changes_cell_shape, known_temperature
 
-__all__ = ["compare_run", "compare_temperature", "require_absent", "require_orientation"]
+__all__ = ["added_terms", "compare_run", "compare_temperature", "require_absent", "require_orientation"]
 
 
 def compare_temperature(integrator: Any, bias: Bias, temperature_K: float) -> None:
@@ -43,6 +45,26 @@ def compare_run(kind: type, cv: CollectiveVariable, run: Any, path: Path) -> Non
     different = differences(cv.todict(), run["cv"])
     if different:
         raise ValueError(f"{path} is of a run with another variable: {different}")
+
+
+def added_terms(state: Mapping[str, Any]) -> Bias | None:
+    """Build the terms after the first of a sum, such as walls, from the sum's state; None for a single bias.
+
+    Raises
+    ------
+    TypeError
+        For a class that is not one of :mod:`ase_mlsample.biases`, naming it.
+    """
+    if state["class"] != BiasSum.__name__:
+        return None
+    terms = [state["state"][key] for key in sorted(state["state"], key=int)[1:]]
+    for term in terms:
+        if term["class"] not in biases.__all__:
+            raise TypeError(
+                f"the run had a bias of the class {term['class']} besides: give load() one as `bias`"
+            )
+    made = [getattr(biases, term["class"])(**term["settings"]) for term in terms]
+    return made[0] if len(made) == 1 else BiasSum(made)
 
 
 def require_orientation(integrator: Any, cv: CollectiveVariable) -> None:

@@ -73,6 +73,37 @@ class TestIteration:
             network.parameters[k] = kept
             assert gradient[k] == pytest.approx((ends[1] - ends[0]) / 2e-5, abs=1e-8)
 
+    def test_gradient_from_a_sample_of_the_target(self):
+        bias = make(target_points=50, activation="tanh")
+        samples = np.random.default_rng(0).normal(size=(7, 1))
+        learning, network = bias._learning, bias.network
+        gradient = learning.gradient(samples).copy()
+        _, points = learning._batch
+        assert len(points) == 50
+        _, layers = network.forward(network.inputs(points))
+        expected = network.parameter_gradient(layers, np.full(50, 1 / 50)).copy()
+        _, layers = network.forward(network.inputs(samples))
+        expected -= network.parameter_gradient(layers, np.full(7, 1 / 7))
+        np.testing.assert_allclose(gradient, expected, atol=1e-15)
+
+    def test_free_energy_and_target_follow_the_step(self):
+        """F = −V and p ∝ e^{V/γk_BT} after the first iteration, V the bias after its step."""
+        bias = make(learning_rate=0.1)
+        for step in range(1, 11):
+            bias.update([0.5], step)
+        (axis,), V = bias.nodes()
+        np.testing.assert_allclose(V, bias.network.evaluate(axis[:, None])[0])
+        np.testing.assert_allclose(bias.free_energy()[1], V.max() - V, atol=1e-14)
+        p = bias._learning.table.volumes * np.exp(V / 10)
+        np.testing.assert_allclose(bias._learning.target.probabilities, p / p.sum())
+
+    def test_weights_decay(self):
+        """Samples that are the target leave nothing else to learn."""
+        bias = make(bins=4, target=Uniform(), weight_decay=1.0, pace=1)
+        before = bias.network.parameters.copy()
+        bias.update(np.array([-3, -1.5, -1.5, 0, 0, 1.5, 1.5, 3])[:, None], 1)
+        np.testing.assert_allclose(bias.network.parameters - before, -1e-3 * np.sign(before), rtol=0.01)
+
     def test_first_step_of_adam(self):
         bias = make(learning_rate=0.01)
         before = bias.network.parameters.copy()
@@ -80,6 +111,24 @@ class TestIteration:
             bias.update([0.3], step)
         moved = np.abs(bias.network.parameters - before)
         assert moved.max() == pytest.approx(0.01, rel=1e-3)
+
+    @pytest.mark.parametrize("target_points", [None, 200_000])
+    def test_omega(self, target_points):
+        """Ω = ⟨V⟩_p − k_BT ln⟨e^{V/k_BT}⟩_V, all over the same samples and a uniform target."""
+        how = {"kT": 0.5, "energy_unit": 20.0, "target": Uniform(), "target_points": target_points}
+        bias = make(tau=1, pace=1, **how)
+        x = np.linspace(-3, 3, 2001)[:, None]
+        V, _ = bias.potential(x)
+        bias.update(x, 1)
+        expected = V.mean() - 0.5 * np.log(np.exp(V / 0.5).mean())
+        assert expected < -0.1
+        assert bias.record["omega"] == pytest.approx(expected, abs=0.01)
+
+    def test_a_rate_that_is_too_large(self):
+        bias = make(learning_rate=1e300, pace=1)
+        bias.network.parameters[:] = 1e308
+        with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="rate=1e\\+300 is too large"):
+            bias.update([0.3], 1)
 
     def test_histogram_follows(self):
         bias = make(tau=4, bins=6, target=Uniform())
@@ -136,11 +185,24 @@ class TestBounds:
             twin.update([[0.5]], step)
         points = np.linspace(-3, 3, 9)[:, None]
         np.testing.assert_allclose(bias.potential(points)[0], twin.potential(points)[0], atol=1e-12)
+        assert bias.record["inside"].tolist() == [0.5, 0.5]
+        assert bias.diagnostics()["inside"] == 0.5
+
+    def test_both_bounds_are_inside(self):
+        bias = make(bounds=[(0.1, 2.7)], bins=7, pace=1)
+        assert bias.update([[0.1], [2.7]], 1)
+        assert bias.inside == 1
 
     def test_nothing_happens_without_a_sample_inside(self):
         bias = make()
+        assert bias.inside == 1
         assert not any(bias.update([3.2], step) for step in range(1, 31))
-        assert bias.iterations == 0
+        assert (bias.iterations, bias.inside) == (0, 0)
+
+    def test_a_periodic_variable_is_always_inside(self):
+        bias = make(bounds=[(-3, 3), None], domains=[None, PERIOD], bins=8, pace=1)
+        assert bias.update([[1.0, 9.0], [1.0, -4.0], [3.5, 0.0], [1.0, 3.0]], 1)
+        assert bias.inside == 0.75
 
 
 class TestSchedule:
@@ -162,7 +224,12 @@ class TestSchedule:
         assert changed == [10, 20, 30, 40]
         assert (bias.phase, bias.static_since) == ("static", 40)
         assert bias.static_mask([1, 40, 41, 300]).tolist() == [False, False, True, True]
-        assert bias.diagnostics() == {"kl": bias.divergence, "rate_scale": 0.0625, "phase": 2.0}
+        assert bias.diagnostics() == {
+            "kl": bias.divergence,
+            "rate_scale": 0.0625,
+            "phase": 2.0,
+            "inside": 1.0,
+        }
         points = rng.uniform(-3, 3, (20, 1))
         np.testing.assert_array_equal(bias.freeze().potential(points)[0], bias.potential(points)[0])
 
@@ -252,6 +319,28 @@ class TestFreeEnergy:
             bias.free_energy()
 
 
+class TestTargetSample:
+    """Metropolis chains in the variables of a network that stays as it is."""
+
+    @pytest.mark.parametrize("tempered", [False, True])
+    def test_distribution(self, tempered):
+        how = {"bias_factor": 1.5} if tempered else {"target": Uniform()}
+        bias = make(bounds=[(-3, 3), None], domains=[None, PERIOD], target_points=4000, seed=3, **how)
+        learning = bias._learning
+        bias.network.parameters *= 2
+        points = np.concatenate([learning._draw() for _ in range(60)][20:])
+        x, phi = points.T
+        assert (np.abs(x) <= 3).all()
+        assert (np.abs(phi) <= math.pi).all()
+        axes = [np.linspace(-3, 3, 241)[1::2], np.linspace(*PERIOD, 241)[1::2]]
+        nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
+        p = np.exp(bias.potential(nodes)[0] / 0.5) if tempered else np.ones(len(nodes))
+        p = (p / p.sum()).reshape(3, 40, 3, 40).sum(axis=(1, 3))
+        seen = np.histogram2d(x, phi, bins=3, range=[(-3, 3), PERIOD])[0] / len(points)
+        assert p.max() / p.min() > 3 or not tempered
+        np.testing.assert_allclose(seen, p, atol=0.015)
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("wrong", "text"),
@@ -270,7 +359,9 @@ class TestRefusals:
             ({"bins": 20, "target_points": 100}, "exclude each other"),
             ({"bounds": [(0, 1)] * 4, "bins": 10}, "at most three variables"),
             ({"static_below": 2.0}, "below 1"),
-            ({"constant_iterations": -1}, "not be negative"),
+            ({"constant_iterations": -1}, "constant_iterations must be a whole number, at least 0"),
+            ({"seed": 1.5}, "seed must be a whole number"),
+            ({"bins": 20.5}, "bins must be a whole number"),
             ({"decay": 0}, "decay"),
             ({"pace": 0}, "pace"),
             ({"learning_rate": 0.0}, "learning_rate"),

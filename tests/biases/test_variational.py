@@ -104,6 +104,19 @@ class TestSteps:
         assert pytest.approx(expected(0.7), abs=1e-6) == V
         assert slope[0] == pytest.approx(expected.deriv()(0.7), abs=1e-5)
 
+    def test_recorded_coefficients_of_plumed(self):
+        """Of PLUMED 2.11, in kJ/mol, after four iterations; it takes two paces for the first of them."""
+        mean = [0, 0.065035681194, 0.131965485742, 0.012309727798, -0.095701343717]
+        instantaneous = [0, 0.119055582463, -0.094809734767, 0.014331042397, -0.228008668829]
+        how = {"kT": 0.0083144621 * 300, "bias_factor": 6, "step_size": 1.0, "average_window": 8}
+        bias = make(Legendre(4, INTERVAL), pace=20, grid_cells=200, quadrature="trapezoid", **how)
+        n = np.arange(101)
+        for k, s in enumerate(np.round(2.1 * np.sin(0.3 * n) * np.cos(0.011 * n), 6), 1):
+            bias.update([s], k if k > 20 else 1)
+        assert bias.iterations == 4
+        np.testing.assert_allclose(bias.mean_coefficients, mean, atol=2e-12)
+        np.testing.assert_allclose(bias.instantaneous_coefficients, instantaneous, atol=2e-12)
+
     def test_well_tempered_target_follows(self):
         bias = make(quadrature="trapezoid")
         F = np.zeros(301)
@@ -145,6 +158,26 @@ class TestSteps:
         for step, s in enumerate(samples, 1):
             in_turn.update(s, step)
         np.testing.assert_allclose(at_once.mean_coefficients, in_turn.mean_coefficients, atol=1e-12)
+
+    def test_in_parts(self, monkeypatch):
+        samples = np.random.default_rng(2).normal(0.2, 0.9, (1000, 2))
+        whole, parts = make(BASES["two"], pace=1), make(BASES["two"], pace=1)
+        whole.update(samples, 1)
+        monkeypatch.setattr("ase_mlsample.biases.expansion._AT_ONCE", 1000)
+        parts.update(samples, 1)
+        np.testing.assert_allclose(parts.mean_coefficients, whole.mean_coefficients, atol=1e-13)
+
+    def test_divergence(self):
+        """KL of all samples so far from the target, in 50 bins."""
+        bias, rng = make(target=Uniform(), pace=1), np.random.default_rng(2)
+        samples = rng.normal(0, 0.5, (3, 5000))
+        for step, s in enumerate(samples, 1):
+            bias.update(s[:, None], step)
+        counts, _ = np.histogram(samples, bins=50, range=INTERVAL)
+        p = counts[counts > 0] / counts.sum()
+        assert bias.divergence == pytest.approx(p @ np.log(50 * p), abs=0.02)
+        assert bias.divergence > 0.5
+        assert bias.record["divergence"][-1] == bias.divergence
 
     def test_several_variables(self):
         bases, rng = BASES["three"], np.random.default_rng(8)
@@ -233,12 +266,15 @@ class TestState:
 
     def test_diagnostics(self):
         bias = make()
-        assert list(bias.diagnostics()) == ["kl", "gradient"]
+        assert list(bias.diagnostics()) == ["kl", "gradient", "inside"]
+        assert bias.inside == 1
         lead(bias, 20)
         assert bias.diagnostics() == {
             "kl": bias.record["divergence"][-1],
             "gradient": bias.record["gradient"][-1],
+            "inside": bias.record["inside"][-1],
         }
+        assert 0.9 < bias.inside < 1
         assert all(math.isfinite(number) for number in bias.record.table.ravel())
 
 

@@ -33,6 +33,7 @@ def structures(rng: np.random.Generator) -> dict[str, Atoms]:
         "large": large,
         "molecule": Atoms(cluster.symbols, cluster.positions),
         "pair out of reach": Atoms("AlSi", [[0, 0, 0], [0, 0, 9.0]]),
+        "pair in reach of the repulsion": Atoms("AlSi", [[0, 0, 0], [0, 0, 1.6]]),
         "atom": Atoms("Si"),
     }
     for atoms in frames.values():
@@ -54,12 +55,12 @@ def assert_same(found: object, expected: object, tolerance: float) -> None:
 
 @pytest.mark.parametrize("dtype", AGREEMENT)
 @pytest.mark.parametrize("members", [False, True])
-@pytest.mark.parametrize("cutoff_function", ["cosine", "smooth"])
+@pytest.mark.parametrize(("cutoff_function", "repulsion"), [("cosine", False), ("smooth", True)])
 def test_native_is_torchani(
-    rng: np.random.Generator, dtype: str, members: bool, cutoff_function: str
+    rng: np.random.Generator, dtype: str, members: bool, cutoff_function: str, repulsion: bool
 ) -> None:
     aev = small_aev("Al", "Si", cutoff_function=cutoff_function)
-    model = random_model(aev=aev, scale=1.5)
+    model = random_model(aev=aev, scale=1.5, repulsion=repulsion)
     native, oracle = (ANIEnsemble(model, dtype=dtype, backend=backend) for backend in ("native", "torch"))
     frames = structures(rng)
     for atoms in frames.values():
@@ -163,9 +164,10 @@ def test_repulsion_keeps_atoms_apart() -> None:
     assert close.energy > 2 * model.self_energies["Si"] + 10
 
 
-def test_results_do_not_depend_on_the_history(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("repulsion", [False, True])
+def test_results_do_not_depend_on_the_history(rng: np.random.Generator, repulsion: bool) -> None:
     atoms = structures(rng)["large"]
-    model = random_model("Al", "Si")
+    model = random_model("Al", "Si", repulsion=repulsion)
     calc = ANIEnsemble(model)
     for _ in range(5):
         atoms.positions += rng.normal(0, 0.03, atoms.positions.shape)

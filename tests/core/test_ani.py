@@ -93,6 +93,25 @@ def test_threads_change_nothing_but_rounding():
             np.testing.assert_allclose(other, one, rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_the_age_of_a_list_changes_nothing(threads):
+    atoms, species = structure((4, 2, 2))
+    atoms.pbc = [False, True, True]
+    aev, networks = ensemble("float64")
+    _core.set_num_threads(threads)
+    fresh = _core.evaluate_ani(aev, networks, species, placed(atoms), mean=False)
+    rng = np.random.default_rng(1)
+    for skin in (0.6, 1.2, 2.4):
+        neighbors = placed(
+            Atoms(atoms, positions=atoms.positions + rng.normal(0, 0.05, (len(atoms), 3))), skin=skin
+        )
+        assert not neighbors.place(atoms.positions, atoms.cell.array, atoms.pbc)
+        for one, other in zip(
+            _core.evaluate_ani(aev, networks, species, neighbors, mean=False), fresh, strict=True
+        ):
+            assert np.array_equal(one, other)
+
+
 def test_no_atoms_and_one_alone():
     aev, networks = ensemble("float32")
     for n in (0, 1):

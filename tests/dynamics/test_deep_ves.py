@@ -42,13 +42,13 @@ class TestRun:
         with deep_ves(logfile=tmp_path / "log", log_interval=4) as dynamics:
             dynamics.run(12)
         lines = (tmp_path / "log").read_text().splitlines()
-        assert lines[0].split()[-3:] == ["kl", "rate_scale", "phase"]
+        assert lines[0].split()[-4:] == ["kl", "rate_scale", "phase", "inside"]
         rows = np.array([line.split() for line in lines if not line.startswith("#")], dtype=float)
-        assert rows[0, -3:].tolist() == [0, 1, 0]
+        assert rows[0, -4:].tolist() == [0, 1, 0, 1]
         # a line is written with the V that made the forces, before the iteration of its step
         record = dynamics.deep_bias.record
-        np.testing.assert_allclose(rows[2:, -3], record["divergence"][:2], rtol=1e-9)
-        assert (rows[:, -1] <= 1).all()
+        np.testing.assert_allclose(rows[2:, -4], record["divergence"][:2], rtol=1e-9)
+        assert (rows[:, -2] <= 1).all()
 
     def test_with_walls_and_two_variables(self):
         wall = UpperWall([30.0, 2.6], [0.0, 5.0])
@@ -136,6 +136,7 @@ class TestRefusals:
             ({"bounds": [(0, 1), (0, 1)]}, ValueError, "domains must hold 2 entries"),
             ({"bias_factor": None}, ValueError, "either bias_factor"),
             ({"temperature_K": 350.0}, ValueError, "they must be the same"),
+            ({"temperature_K": -1.0}, ValueError, "temperature_K must be a positive"),
             ({"rng": 3}, TypeError, "rng must be"),
             ({"plot_interval": 0}, ValueError, "plot_interval"),
             ({"plot": "figure.txt"}, ValueError, r"\.svg, \.pdf or \.png"),

@@ -5,7 +5,7 @@ import pytest
 from ase import Atoms, units
 from ase.md.langevinbaoab import LangevinBAOAB
 
-from ase_mlsample.biases import HarmonicRestraint, SharedHills, UpperWall, read_hills
+from ase_mlsample.biases import HarmonicRestraint, LinearBias, SharedHills, UpperWall, read_hills
 from ase_mlsample.calculators import DoubleWell
 from ase_mlsample.cvs import Distance
 from ase_mlsample.cvs.base import CollectiveVariable, CVValue
@@ -79,13 +79,23 @@ class TestContinuation:
             with metadynamics(folder, make=make, **often, **named) as dynamics:
                 dynamics.run(steps)
         integrator = make(crystal(9))
-        with Metadynamics.load(
-            parts / "ckpt", integrator, Distance(0, 1), wall["extra_bias"], progress=False
-        ) as again:
+        with Metadynamics.load(parts / "ckpt", integrator, Distance(0, 1), progress=False) as again:
             assert again.step == 27
             again.run(13)
         for name in ("log", "run.extxyz", "HILLS"):
             assert (whole / name).read_bytes() == (parts / name).read_bytes()
+
+    def test_names_an_added_bias_that_only_the_user_has(self, tmp_path):
+        class Slope(LinearBias):
+            pass
+
+        checkpoint = tmp_path / "ckpt"
+        with metadynamics(tmp_path, checkpoint=checkpoint, extra_bias=Slope(0.1)) as dynamics:
+            dynamics.run(5)
+        with pytest.raises(TypeError, match=r"class Slope besides: give load\(\) one"):
+            Metadynamics.load(checkpoint, LANGEVIN(crystal()), Distance(0, 1), progress=False)
+        again = Metadynamics.load(checkpoint, LANGEVIN(crystal()), Distance(0, 1), Slope(0.1), progress=False)
+        assert again.step == 5
 
     def test_cuts_the_hills(self, tmp_path):
         early = tmp_path / "early"

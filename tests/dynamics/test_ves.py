@@ -95,10 +95,10 @@ class TestRuns:
         with ves(tmp_path, logfile=tmp_path / "log", log_interval=4) as dynamics:
             dynamics.run(9)
         lines = (tmp_path / "log").read_text().splitlines()
-        assert lines[0].split()[-2:] == ["kl", "gradient"]
+        assert lines[0].split()[-3:] == ["kl", "gradient", "inside"]
         last = [float(word) for word in lines[-1].split()]  # of step 8, before its iteration
-        assert last[-2:] == pytest.approx(
-            [dynamics.ves_bias.record[name][0] for name in ("divergence", "gradient")], rel=1e-4
+        assert last[-3:] == pytest.approx(
+            [dynamics.ves_bias.record[name][0] for name in ("divergence", "gradient", "inside")], rel=1e-4
         )
 
 
