@@ -56,13 +56,14 @@ class _Table:
 
     def __init__(self, estimate: Estimate, unit: str) -> None:
         self.estimate, self.unit, self.digits = estimate, unit, _DIGITS[unit]
+        self.width = max(12, *(len(name) + 2 for name in estimate.names))
 
     def minima(self, minima: Sequence[Minimum]) -> None:
         """Print where the minima are and how deep."""
         names = self.estimate.names
-        print(f"  {'minimum':<10}" + "".join(f"{name:>12.11}" for name in names) + f"{'F':>12}")
+        print(f"  {'minimum':<10}" + "".join(f"{name:>{self.width}}" for name in names) + f"{'F':>12}")
         for number, minimum in enumerate(minima[:_MOST_MINIMA], 1):
-            place = "".join(f"{value:12.4g}" for value in minimum.place)
+            place = "".join(f"{value:{self.width}.4g}" for value in minimum.place)
             print(f"  {number:<10}{place}{self._number(minimum.value, minimum.error)}")
         if len(minima) > _MOST_MINIMA:
             print(f"  … and {len(minima) - _MOST_MINIMA} more; a larger --depth leaves out what is noise")
@@ -72,7 +73,7 @@ class _Table:
         if len(basins) < 2:
             print("  one basin only: no barrier, no difference")
             return
-        places = "".join(f"{name:>12.11}" for name in self.estimate.names)
+        places = "".join(f"{name:>{self.width}}" for name in self.estimate.names)
         print(f"  {'barrier':<10}{places}{'height':>12}{'':13}{'back':>12}")
         first, start = basins[0]
         for label, basin in basins[1:_MOST_MINIMA]:
@@ -84,7 +85,7 @@ class _Table:
             except ValueError as problem:
                 print(f"  {label} − {first}: {problem}")
                 continue
-            pad = " " * 12 * len(self.estimate.names)
+            pad = " " * self.width * len(self.estimate.names)
             print(f"  {label + ' − ' + first:<10}{pad}{self._number(value, error)}")
 
     def _barrier(self, label: str, start: Any, end: Any) -> None:
@@ -101,7 +102,7 @@ class _Table:
                 _spread(series, lambda f: f.barrier(start, end).height),
                 _spread(series, lambda f: f.barrier(end, start).height),
             )
-        place = "".join(f"{value:12.4g}" for value in there.saddle)
+        place = "".join(f"{value:{self.width}.4g}" for value in there.saddle)
         numbers = f"{self._number(there.height, errors[0]):<25}{self._number(back.height, errors[1])}"
         print(f"  {label:<10}{place}{numbers}")
 
