@@ -49,6 +49,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--bond", type=float, metavar="Å", help="longest bond inside a cluster (between the crystal's shells)"
     )
     parser.add_argument("--every", type=int, default=1, help="take every n-th frame (1)")
+    parser.add_argument(
+        "--wrap", action="store_true", help="write atoms that diffused away back inside the cell, to look at"
+    )
     parser.add_argument("-o", "--output", type=Path, help="(TRAJECTORY.cv.extxyz)")
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="values by frame as png, pdf or svg")
@@ -81,6 +84,10 @@ def _write(annotator: _Annotator, args: Namespace, output: Path) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     with replacing(output) as file:
         for atoms in track(frames, description="frames", transient=True):
+            if args.wrap:
+                atoms.wrap()
+                if atoms.calc is not None:
+                    atoms.calc.atoms = atoms.copy()  # its energy and forces are still those of these atoms
             text = StringIO()
             write(text, atoms, format="extxyz")
             file.write(text.getvalue().encode())

@@ -54,6 +54,20 @@ def test_crystallinity_and_clusters(here, capsys):
     assert (here / "cv.png").read_bytes()[1:4] == b"PNG"
 
 
+def test_atoms_that_diffused_away_are_written_inside(here):
+    atoms = read("md.extxyz", 2)
+    calc = atoms.calc
+    atoms.positions += 40.0
+    atoms.calc = SinglePointCalculator(atoms, **calc.results)
+    write("far.extxyz", atoms)
+    assert main(["cv", "far.extxyz", "--cv", "Distance(0, 1)", "--wrap"]) == 0
+    near = read("far.cv.extxyz")
+    assert 0 <= near.get_scaled_positions(wrap=False).min() <= near.get_scaled_positions(wrap=False).max() < 1
+    assert near.info["cv"] == pytest.approx(Distance(0, 1)(atoms)[0])
+    assert near.get_potential_energy() == -2.0
+    np.testing.assert_array_equal(near.get_forces(), 1.0)
+
+
 def test_own_variables_and_quantities_of_atoms(here):
     (here / "mine_for_cv.py").write_text(
         "from ase_mlsample.cvs import Distance\n"
