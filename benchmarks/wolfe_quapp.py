@@ -12,31 +12,36 @@ shifted to the same mean. Deep-VES with reweighting and as many steps: 0.18 (0.1
 The error of the basin difference is from 20 groups of walkers.
 """
 
-import argparse
 import os
 import time
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from typing import NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from wolfe_quapp_cases import (
+    AXIS,
+    BASINS,
+    CEILING,
+    COUNT_EVERY,
+    GROUPS,
+    KT,
+    LIMIT,
+    arguments,
+    exact_difference,
+    exact_free_energy,
+    in_processes,
+    walkers,
+)
 
 from ase_mlsample.analysis import free_energy
-from ase_mlsample.analysis.density import bin_centres
 from ase_mlsample.biases import MetadynamicsBias
-from ase_mlsample.calculators import WolfeQuapp
-from ase_mlsample.dynamics import WalkerDynamics, WalkerHistogram
+from ase_mlsample.dynamics import WalkerHistogram
 
-KT, BIAS_FACTOR = 1.0, 10.0
-FRICTION, WALKERS = 10.0, 200
+BIAS_FACTOR = 10.0
+WALKERS = 200
 SIGMA, HEIGHT, PACE = 0.1, 0.1, 250
-AXIS, CEILING = bin_centres(-3.0, 3.0, 100), 8.0
-DIVIDE = -0.36  # top of the barrier of F(x)
-LIMIT = 0.25
-COUNT_EVERY, GROUPS = 10, 20
 
 
 class Result(NamedTuple):
@@ -53,28 +58,19 @@ class Result(NamedTuple):
 def run(seed: int, *, steps: int, timestep: float) -> Result:
     """Do one run of `steps` walker steps and compare its free energies with quadrature."""
     start = time.perf_counter()
-    potential, half = WolfeQuapp(), max(5, steps // WALKERS // 2)
-    exact = potential.free_energy(0, KT, AXIS)
+    half = max(5, steps // WALKERS // 2)
+    exact = exact_free_energy()
     bias = MetadynamicsBias(kT=KT, sigma=SIGMA, height=HEIGHT, bias_factor=BIAS_FACTOR, pace=PACE)
-    walkers = WalkerDynamics(
-        potential,
-        kT=KT,
-        timestep=timestep,
-        friction=FRICTION,
-        n_walkers=WALKERS,
-        rng=np.random.default_rng(seed),
-        bias=bias,
-        variables=[0],
-    )
-    walkers.run(half // 5)
+    dynamics = walkers(bias, number=WALKERS, timestep=timestep, seed=seed)
+    dynamics.run(half // 5)
     growing = WalkerHistogram(AXIS, weighting="tiwary", bias_factor=BIAS_FACTOR, groups=GROUPS)
-    walkers.attach(growing, COUNT_EVERY)
-    walkers.run(half - half // 5)
-    walkers.detach(growing)
-    walkers.frozen = True
+    dynamics.attach(growing, COUNT_EVERY)
+    dynamics.run(half - half // 5)
+    dynamics.detach(growing)
+    dynamics.frozen = True
     static = WalkerHistogram(AXIS, weighting="static", groups=GROUPS)
-    walkers.attach(static, COUNT_EVERY)
-    walkers.run(half)
+    dynamics.attach(static, COUNT_EVERY)
+    dynamics.run(half)
     V, _ = bias.potential(AXIS[:, None])
     estimates = [
         free_energy.from_bias(AXIS, V, kT=KT, bias_factor=BIAS_FACTOR),
@@ -82,36 +78,28 @@ def run(seed: int, *, steps: int, timestep: float) -> Result:
         static.free_energy(KT),
     ]
     errors = [estimate.rmse(exact, ceiling=CEILING) for estimate in estimates]
-    difference, error = estimates[2].basin_difference((-3.0, DIVIDE), (DIVIDE, 3.0))
+    difference, error = estimates[2].basin_difference(*BASINS)
     return Result(*errors, difference, error, time.perf_counter() - start)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=float, default=1e8, help="walker steps of each run, in total")
+    parser = arguments(__doc__)
     parser.add_argument("--timestep", type=float, default=0.02)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args()
-    F = WolfeQuapp().free_energy(0, KT, AXIS)
-    p = np.exp(-F / KT)
-    exact = KT * np.log(p[AXIS < DIVIDE].sum() / p[AXIS > DIVIDE].sum())
+    exact = exact_difference()
     print(f"{WALKERS} walkers, {given.steps:.3g} walker steps a run; RMSE in k_BT, limit {LIMIT}")
     print(f"{'seed':>4}{'bias':>9}{'c(t)':>9}{'static':>9}{'basin difference':>24}{'s':>9}{'ns/step':>9}")
     seeds = range(given.first_seed, given.first_seed + given.seeds)
-    with ProcessPoolExecutor(given.processes, mp_context=get_context("spawn")) as pool:
-        results = []
-        for seed, result in zip(
-            seeds, pool.map(partial(run, steps=int(given.steps), timestep=given.timestep), seeds), strict=True
-        ):
-            results.append(result)
-            print(
-                f"{seed:4}{result.bias:9.3f}{result.tiwary:9.3f}{result.static:9.3f}"
-                f"{result.difference:15.3f} ± {result.error:.3f}{result.seconds:12.1f}"
-                f"{1e9 * result.seconds / given.steps:9.0f}",
-                flush=True,
-            )
+    work, results = partial(run, steps=int(given.steps), timestep=given.timestep), []
+    for seed, result in in_processes(work, seeds, given.processes):
+        results.append(result)
+        print(
+            f"{seed:4}{result.bias:9.3f}{result.tiwary:9.3f}{result.static:9.3f}"
+            f"{result.difference:15.3f} ± {result.error:.3f}{result.seconds:12.1f}"
+            f"{1e9 * result.seconds / given.steps:9.0f}",
+            flush=True,
+        )
     medians = np.median([result[:3] for result in results], axis=0)
     print(f"{'':4}{medians[0]:9.3f}{medians[1]:9.3f}{medians[2]:9.3f}   median; exact difference {exact:.3f}")
     print("within the limit" if (medians <= LIMIT).all() else "NOT within the limit")

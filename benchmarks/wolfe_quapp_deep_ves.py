@@ -14,28 +14,32 @@ exact F is below 8 k_BT, both curves shifted to the same mean; the kernels alone
 it. "histogram" is the same without kernels, "network" is −V − k_BT ln p.
 """
 
-import argparse
 import os
 import time
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from typing import NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from wolfe_quapp_cases import (
+    AXIS,
+    BASINS,
+    CEILING,
+    KT,
+    arguments,
+    exact_difference,
+    exact_free_energy,
+    in_processes,
+)
+from wolfe_quapp_cases import walkers as start_walkers
 
 from ase_mlsample.analysis import free_energy
 from ase_mlsample.analysis.density import bin_centres
 from ase_mlsample.biases import DeepVESBias
-from ase_mlsample.calculators import WolfeQuapp
 from ase_mlsample.dynamics import WalkerDynamics, WalkerHistogram
 
-KT, BIAS_FACTOR = 1.0, 10.0
-TIMESTEP, FRICTION = 0.005, 10.0
-AXIS, CEILING = bin_centres(-3.0, 3.0, 100), 8.0
-DIVIDE = -0.36  # top of the barrier of F(x)
+BIAS_FACTOR, TIMESTEP = 10.0, 0.005
 SAMPLES, TAU, DECAY, BINS = 500, 50_000, 5_000, 100
 BANDWIDTH = 0.05
 FINE = bin_centres(-6.0, 6.0, 2400)  # its bins are a tenth of the bandwidth, and twelve of them one of AXIS
@@ -59,7 +63,6 @@ class Result(NamedTuple):
 def run(seed: int, *, steps: int, walkers: int) -> list[Result]:
     """Do one run of `steps` walker steps, and compare at the parts of it."""
     start = time.process_time()
-    potential = WolfeQuapp()
     bias = DeepVESBias(
         kT=KT,
         bounds=[(-3.0, 3.0)],
@@ -71,16 +74,7 @@ def run(seed: int, *, steps: int, walkers: int) -> list[Result]:
         energy_unit=1.0,
         seed=seed,
     )
-    dynamics = WalkerDynamics(
-        potential,
-        kT=KT,
-        timestep=TIMESTEP,
-        friction=FRICTION,
-        n_walkers=walkers,
-        rng=np.random.default_rng([seed, 1]),
-        bias=bias,
-        variables=[0],
-    )
+    dynamics = start_walkers(bias, number=walkers, timestep=TIMESTEP, seed=[seed, 1])
     counts = WalkerHistogram(FINE, weighting="static", groups=min(20, walkers))
     results, attached = [], False
     for part in PARTS:
@@ -91,19 +85,18 @@ def run(seed: int, *, steps: int, walkers: int) -> list[Result]:
                 attached = True
             left = end - dynamics.step
             dynamics.run(left if attached else min(left, 50 * bias.pace))
-        results.append(compare(potential, bias, counts, dynamics, time.process_time() - start))
+        results.append(compare(bias, counts, dynamics, time.process_time() - start))
     return results
 
 
 def compare(
-    potential: WolfeQuapp,
     bias: DeepVESBias,
     counts: WalkerHistogram,
     dynamics: WalkerDynamics,
     seconds: float,
 ) -> Result:
     """Distances of what the run has found so far."""
-    exact = potential.free_energy(0, KT, AXIS)
+    exact = exact_free_energy()
     (axis,), F = bias.free_energy()
     network = free_energy.FreeEnergy((AXIS,), np.interp(AXIS, axis, F), KT, (None,))
     steps = dynamics.step * dynamics.n_walkers
@@ -116,24 +109,19 @@ def compare(
         inside = counts.blocks[:, np.abs(FINE) < 3].reshape(-1, len(AXIS), 12)
         coarse = free_energy.from_histogram(AXIS, inside.sum(axis=2), kT=KT)
         histogram = coarse.rmse(exact, ceiling=CEILING)
-        difference, error = coarse.basin_difference((-3.0, DIVIDE), (DIVIDE, 3.0))
+        difference, error = coarse.basin_difference(*BASINS)
     distance = network.rmse(exact, ceiling=CEILING)
     return Result(steps, kernels, histogram, distance, difference, error, static_from, seconds)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=float, default=1e8, help="walker steps of each run, in total")
+    parser = arguments(__doc__)
     parser.add_argument("--runs", type=int, default=8)
-    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--walkers", type=int, default=100, help="of a run; it must divide 500")
-    parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args()
     if given.walkers < 1 or SAMPLES % given.walkers:
         parser.error(f"--walkers must divide {SAMPLES}, got {given.walkers}")
-    F = WolfeQuapp().free_energy(0, KT, AXIS)
-    p = np.exp(-F / KT)
-    exact = KT * np.log(p[AXIS < DIVIDE].sum() / p[AXIS > DIVIDE].sum())
+    exact = exact_difference()
     print(
         f"{given.walkers} walkers, {given.steps:.3g} walker steps a run; RMSE in k_BT where F < {CEILING:g}"
     )
@@ -144,15 +132,14 @@ def main() -> None:
     seeds = range(given.first_seed, given.first_seed + given.runs)
     work = partial(run, steps=int(given.steps), walkers=given.walkers)
     every = []
-    with ProcessPoolExecutor(given.processes, mp_context=get_context("spawn")) as pool:
-        for seed, results in zip(seeds, pool.map(work, seeds), strict=True):
-            every.append(results)
-            for r in results:
-                print(
-                    f"{seed:4}{r.steps:10.3g}{r.kernels:9.3f}{r.histogram:11.3f}{r.network:9.3f}"
-                    f"{r.difference:12.3f} ± {r.error:.3f}{r.static_from:13.3g}{r.seconds:8.0f}",
-                    flush=True,
-                )
+    for seed, results in in_processes(work, seeds, given.processes):
+        every.append(results)
+        for r in results:
+            print(
+                f"{seed:4}{r.steps:10.3g}{r.kernels:9.3f}{r.histogram:11.3f}{r.network:9.3f}"
+                f"{r.difference:12.3f} ± {r.error:.3f}{r.static_from:13.3g}{r.seconds:8.0f}",
+                flush=True,
+            )
     show_means(every, exact, full=given.steps >= 1e8)
 
 

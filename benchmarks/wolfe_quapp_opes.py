@@ -11,30 +11,35 @@ walkers, with 5e6 steps each. With ``--explore`` kernels are of a distribution t
 pushing about, and F from them stays rough: only that from weights is held to the limit.
 """
 
-import argparse
 import os
 import time
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from typing import NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from wolfe_quapp_cases import (
+    AXIS,
+    BASINS,
+    CEILING,
+    COUNT_EVERY,
+    GROUPS,
+    KT,
+    LIMIT,
+    arguments,
+    exact_difference,
+    exact_free_energy,
+    in_processes,
+    walkers,
+)
 
 from ase_mlsample.analysis import free_energy
-from ase_mlsample.analysis.density import bin_centres
 from ase_mlsample.biases import OPESBias
-from ase_mlsample.calculators import WolfeQuapp
-from ase_mlsample.dynamics import WalkerDynamics, WalkerHistogram
+from ase_mlsample.dynamics import WalkerHistogram
 
-KT, BARRIER, SIGMA = 1.0, 14.0, 0.1
-TIMESTEP, FRICTION, WALKERS, PACE = 0.005, 10.0, 20, 500
-AXIS, CEILING = bin_centres(-3.0, 3.0, 100), 8.0
-DIVIDE = -0.36  # top of the barrier of F(x)
-LIMIT = 0.25
-COUNT_EVERY, GROUPS = 10, 20
+BARRIER, SIGMA = 14.0, 0.1
+TIMESTEP, WALKERS, PACE = 0.005, 20, 500
 
 
 class Result(NamedTuple):
@@ -60,36 +65,24 @@ def run(
 ) -> Result:
     """Do one run of `steps` walker steps and compare its free energies with quadrature."""
     start = time.perf_counter()
-    potential, each = WolfeQuapp(), max(5, steps // n_walkers)
-    exact = potential.free_energy(0, KT, AXIS)
+    each = max(5, steps // n_walkers)
+    exact = exact_free_energy()
     bias = OPESBias(kT=KT, barrier=barrier, pace=PACE, sigma=sigma, sigma_min=sigma_min, explore=explore)
-    walkers = WalkerDynamics(
-        potential,
-        kT=KT,
-        timestep=TIMESTEP,
-        friction=FRICTION,
-        n_walkers=n_walkers,
-        rng=np.random.default_rng(seed),
-        bias=bias,
-        variables=[0],
-    )
-    walkers.run(each // 5)
+    dynamics = walkers(bias, number=n_walkers, timestep=TIMESTEP, seed=seed)
+    dynamics.run(each // 5)
     weighted = WalkerHistogram(AXIS, weighting="static", groups=GROUPS)
-    walkers.attach(weighted, COUNT_EVERY)
-    walkers.run(each - each // 5)
+    dynamics.attach(weighted, COUNT_EVERY)
+    dynamics.run(each - each // 5)
     F = bias.free_energy(AXIS[:, None])
     estimates = free_energy.FreeEnergy((AXIS,), F - F.min(), KT, (None,)), weighted.free_energy(KT)
     errors = [estimate.rmse(exact, ceiling=CEILING) for estimate in estimates]
-    difference, error = estimates[1].basin_difference((-3.0, DIVIDE), (DIVIDE, 3.0))
+    difference, error = estimates[1].basin_difference(*BASINS)
     return Result(*errors, difference, error, bias.n_kernels, time.perf_counter() - start)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=float, default=1e8, help="walker steps of each run, in total")
+    parser = arguments(__doc__)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--walkers", type=int, default=WALKERS)
     parser.add_argument("--barrier", type=float, default=BARRIER, help="in k_BT")
     parser.add_argument("--explore", action="store_true", help="the variant that changes faster")
@@ -98,9 +91,7 @@ def main() -> None:
     )
     parser.add_argument("--sigma-min", type=float, help="kernels become no narrower")
     given = parser.parse_args()
-    F = WolfeQuapp().free_energy(0, KT, AXIS)
-    p = np.exp(-F / KT)
-    exact = KT * np.log(p[AXIS < DIVIDE].sum() / p[AXIS > DIVIDE].sum())
+    exact = exact_difference()
     print(f"{given.walkers} walkers, {given.steps:.3g} walker steps a run; RMSE in k_BT, limit {LIMIT}")
     print(
         f"{'seed':>4}{'kernels':>9}{'weights':>9}{'basin difference':>24}{'kernels':>9}{'s':>9}{'ns/step':>9}"
@@ -113,18 +104,15 @@ def main() -> None:
         "sigma": given.sigma or None,
         "sigma_min": given.sigma_min,
     }
-    with ProcessPoolExecutor(given.processes, mp_context=get_context("spawn")) as pool:
-        results = []
-        for seed, result in zip(
-            seeds, pool.map(partial(run, steps=int(given.steps), **how), seeds), strict=True
-        ):
-            results.append(result)
-            print(
-                f"{seed:4}{result.kernels:9.3f}{result.reweighted:9.3f}{result.difference:15.3f} ± "
-                f"{result.error:.3f}{result.n_kernels:10}{result.seconds:9.1f}"
-                f"{1e9 * result.seconds / given.steps:9.0f}",
-                flush=True,
-            )
+    work, results = partial(run, steps=int(given.steps), **how), []
+    for seed, result in in_processes(work, seeds, given.processes):
+        results.append(result)
+        print(
+            f"{seed:4}{result.kernels:9.3f}{result.reweighted:9.3f}{result.difference:15.3f} ± "
+            f"{result.error:.3f}{result.n_kernels:10}{result.seconds:9.1f}"
+            f"{1e9 * result.seconds / given.steps:9.0f}",
+            flush=True,
+        )
     medians = np.median([result[:2] for result in results], axis=0)
     print(f"{'':4}{medians[0]:9.3f}{medians[1]:9.3f}   median; exact difference {exact:.3f}")
     held = medians[1:] if given.explore else medians
