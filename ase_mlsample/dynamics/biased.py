@@ -20,6 +20,7 @@ from ase_mlsample.dynamics.run_checks import (
     added_terms,
     compare_run,
     compare_temperature,
+    joined,
     require_absent,
     require_orientation,
 )
@@ -169,18 +170,19 @@ class BiasedDynamics:
         run = checkpoint.extra
         compare_run(cls, cv, run, Path(path))
         settings = BiasedRunSettings.unpacked(run["settings"], Path(path), progress=progress)
-        if bias is None and cls is not BiasedDynamics:
-            bias = added_terms(checkpoint.bias)
+        own = cls._own_bias(settings, cv)
+        if own is not None:
+            bias = joined(own, bias if bias is not None else added_terms(checkpoint.bias))
+        elif bias is None:
+            raise TypeError(f"{cls.__name__}.load needs the bias, made with the settings of the run")
         dynamics = cls.__new__(cls)
-        dynamics._set_up(integrator, cv, cls._bias_again(settings, cv, bias), settings, checkpoint)
+        dynamics._set_up(integrator, cv, bias, settings, checkpoint)
         return dynamics
 
     @classmethod
-    def _bias_again(cls, settings: BiasedRunSettings, cv: CollectiveVariable, bias: Bias | None) -> Bias:  # noqa: ARG003
-        """Build the bias of a run that is to go on."""
-        if bias is None:
-            raise TypeError(f"{cls.__name__}.load needs the bias, made with the settings of the run")
-        return bias
+    def _own_bias(cls, settings: BiasedRunSettings, cv: CollectiveVariable) -> Bias | None:  # noqa: ARG003
+        """Build the bias that belongs to the class, from the settings of a run; None without one."""
+        return None
 
     def _set_up(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -13,6 +13,7 @@ from ase import Atoms
 from ase.calculators.calculator import all_properties
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io.extxyz import write_extxyz
+from numpy.typing import NDArray
 
 from ase_mlsample.biases.arguments import file_names
 from ase_mlsample.biases.base import Bias
@@ -22,7 +23,20 @@ from ase_mlsample.calculators.structures import has_volume, volume_of
 from ase_mlsample.cvs.base import CollectiveVariable
 from ase_mlsample.dynamics.run_settings import BiasedRunSettings
 
-__all__ = ["FrameFile", "Observers", "RunLog", "RunOutput", "biased_frame", "open_outputs"]
+__all__ = [
+    "FrameFile",
+    "Observers",
+    "RunLog",
+    "RunOutput",
+    "TextFile",
+    "biased_frame",
+    "log_line",
+    "open_outputs",
+    "recorded_frame",
+]
+
+
+FloatArray = NDArray[np.float64]
 
 
 class RunOutput(Protocol):
@@ -74,7 +88,7 @@ class Observers:
             self.busy = False
 
 
-class _TextFile:
+class TextFile:
     """A text file of a run, opened at the first write, and from then on appended to."""
 
     def __init__(self, path: str, interval: int, *, append: bool) -> None:
@@ -95,6 +109,18 @@ class _TextFile:
             self._mode = "a"
         return self._file
 
+    def append(self, text: str) -> None:
+        """Write a text; whoever is watching sees it."""
+        file = self.opened()
+        file.write(text)
+        file.flush()
+
+    def append_frame(self, frame: Atoms) -> None:
+        """Write a frame in extxyz."""
+        file = self.opened()
+        write_extxyz(file, [frame])
+        file.flush()
+
     def _begin(self, file: IO[str]) -> None:
         """Write what a new file starts with."""
 
@@ -110,7 +136,7 @@ class _TextFile:
         self._file = None
 
 
-class RunLog(_TextFile):
+class RunLog(TextFile):
     """Log of a run in the format of PLUMED's COLVAR files.
 
     Columns are the time in ps, the variables, the bias and the potential energy without it in eV, the
@@ -165,12 +191,10 @@ class RunLog(_TextFile):
         if self._has_volume:
             numbers.append(volume_of(atoms) or math.nan)
         numbers += calc.bias.diagnostics().values()
-        file = self.opened()
-        file.write(f" {time_fs / 1000:.6f} {' '.join(f'{number:.10g}' for number in numbers)}\n")
-        file.flush()  # somebody may be watching
+        self.append(log_line(time_fs, numbers))
 
 
-class FrameFile(_TextFile):
+class FrameFile(TextFile):
     """Trajectory of a run in extxyz; frames as :func:`biased_frame` makes them.
 
     Parameters
@@ -184,9 +208,7 @@ class FrameFile(_TextFile):
 
     def write(self, calc: BiasedCalculator, atoms: Atoms, *, step: int, time_fs: float) -> None:
         """Write a frame."""
-        file = self.opened()
-        write_extxyz(file, [biased_frame(calc, atoms, step=step, time_fs=time_fs)])
-        file.flush()
+        self.append_frame(biased_frame(calc, atoms, step=step, time_fs=time_fs))
 
 
 def open_outputs(
@@ -227,23 +249,35 @@ def biased_frame(calc: BiasedCalculator, atoms: Atoms, *, step: int, time_fs: fl
     """
     inner = calc.get_unbiased(atoms)
     value = calc.cv_value
-    frame = atoms.copy()
-    frame.set_constraint()  # a constraint would change the forces that are read
-    frame.info = {key: item for key, item in atoms.info.items() if key not in all_properties}
-    for name in all_properties:
-        frame.arrays.pop(name, None)  # a calculator's result of before, which extxyz would refuse
     values = value.value
-    frame.info |= {
+    info = {
         "cv": float(values[0]) if len(values) == 1 else np.array(values),
         "cv_names": " ".join(calc.cv.names),
         "bias": calc.bias_energy,
         "step": step,
         "time_fs": time_fs,
     }
+    frame = recorded_frame(atoms, info, energy=inner.energy, forces=inner.forces, stress=inner.stress)
     if value.per_atom is not None:
         frame.arrays["crystallinity"] = np.array(value.per_atom)
-    results = {"energy": inner.energy, "forces": inner.forces}
-    if inner.stress is not None:
-        results["stress"] = inner.stress
+    return frame
+
+
+def recorded_frame(
+    atoms: Atoms, info: Mapping[str, Any], *, energy: float, forces: FloatArray, stress: FloatArray | None
+) -> Atoms:
+    """Return a copy of the atoms that extxyz can hold, with a calculator's results and some information."""
+    frame = atoms.copy()
+    frame.set_constraint()  # a constraint would change the forces that are read
+    frame.info = {key: item for key, item in atoms.info.items() if key not in all_properties}
+    for name in all_properties:
+        frame.arrays.pop(name, None)  # a calculator's result of before, which extxyz would refuse
+    frame.info |= info
+    results = {"energy": energy, "forces": forces} | ({} if stress is None else {"stress": stress})
     frame.calc = SinglePointCalculator(frame, **results)
     return frame
+
+
+def log_line(time_fs: float, numbers: Iterable[float]) -> str:
+    """Return the line of a log with the time in ps before the other columns."""
+    return f" {time_fs / 1000:.6f} {' '.join(f'{number:.10g}' for number in numbers)}\n"

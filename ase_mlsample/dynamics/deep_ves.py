@@ -16,6 +16,7 @@ from ase_mlsample.cvs.base import CollectiveVariable
 from ase_mlsample.dynamics.biased import BiasedDynamics
 from ase_mlsample.dynamics.checkpoint import Checkpoint
 from ase_mlsample.dynamics.convergence_plot import plot_convergence, require_figure
+from ase_mlsample.dynamics.run_checks import joined
 from ase_mlsample.dynamics.run_settings import BiasedRunSettings
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["DeepVES"]
 
 _KJ_PER_MOL = units.kJ / units.mol
-_OF_RUN = set(BiasedRunSettings.__dataclass_fields__) - {"details", "temperature_K"}
 
 
 class DeepVES(BiasedDynamics):
@@ -128,7 +128,7 @@ class DeepVES(BiasedDynamics):
             raise TypeError(f"rng must be a numpy.random.Generator, got {type(rng).__name__}")
         if plot is not None:
             require_figure(plot)
-        of_run = {name: settings.pop(name) for name in _OF_RUN & set(settings)}
+        of_run = BiasedRunSettings.taken_from(settings)
         # checked before the bias is made, which needs it
         BiasedRunSettings(temperature_K=temperature_K)
         deep = DeepVESBias(
@@ -148,7 +148,7 @@ class DeepVES(BiasedDynamics):
             "files": {"plot": None if plot is None else os.fspath(plot)},
         }
         run = BiasedRunSettings(temperature_K=temperature_K, details=details, **of_run)
-        self._set_up(integrator, cv, deep if extra_bias is None else deep + extra_bias, run)
+        self._set_up(integrator, cv, joined(deep, extra_bias), run)
 
     @property
     def deep_bias(self) -> DeepVESBias:
@@ -161,11 +161,10 @@ class DeepVES(BiasedDynamics):
         plot_convergence(self.deep_bias, path, variable=", ".join(self.cv.names), unit="eV")
 
     @classmethod
-    def _bias_again(cls, settings: BiasedRunSettings, cv: CollectiveVariable, bias: Bias | None) -> Bias:  # noqa: ARG003
+    def _own_bias(cls, settings: BiasedRunSettings, cv: CollectiveVariable) -> Bias:  # noqa: ARG003
         from ase_mlsample.biases.deep_ves import DeepVESBias
 
-        deep = DeepVESBias(**settings.details["bias"])
-        return deep if bias is None else deep + bias
+        return DeepVESBias(**settings.details["bias"])
 
     def _set_up(
         self,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ase_mlsample.dynamics.integrator_state import capture
 
-__all__ = ["changes_cell_shape", "known_temperature", "refresh_forces", "require_driveable"]
+__all__ = ["changes_cell_shape", "known_temperature", "refresh_forces", "require_driveable", "timestep_ps"]
 
 
 def known_temperature(integrator: Any) -> NDArray[np.float64] | None:
@@ -47,6 +47,11 @@ def known_temperature(integrator: Any) -> NDArray[np.float64] | None:
     else:
         kelvin = getattr(integrator, "temperature_K", None)
     return None if kelvin is None else np.array(kelvin, dtype=float)
+
+
+def timestep_ps(integrator: Any) -> float:
+    """Time step in ps, for the times in files; of what is no integrator, that of one ASE time unit."""
+    return float(getattr(integrator, "dt", 1.0) / (1000 * units.fs))
 
 
 def changes_cell_shape(integrator: Any) -> bool:

@@ -15,6 +15,8 @@ from ase_mlsample.biases.arguments import per_variable
 from ase_mlsample.biases.base import Bias, Domain
 from ase_mlsample.cvs.base import CollectiveVariable
 from ase_mlsample.dynamics.biased import BiasedDynamics
+from ase_mlsample.dynamics.integrator_facts import timestep_ps
+from ase_mlsample.dynamics.run_checks import joined, require_new
 from ase_mlsample.dynamics.run_settings import BiasedRunSettings
 
 if TYPE_CHECKING:
@@ -117,7 +119,7 @@ class Metadynamics(BiasedDynamics):
             "pace": pace,
             "grid_spacing": _plain(grid_spacing),
             "bounds": None if bounds is None else [None if b is None else list(b) for b in bounds],
-            "timestep": float(getattr(integrator, "dt", 1.0)) / (1000 * units.fs),
+            "timestep": timestep_ps(integrator),
             "walkers": None if walkers is None else {"walker": walkers.walker, "pace": walkers.pace},
             "files": {
                 "hills": None if hills is None else os.fspath(hills),
@@ -126,12 +128,8 @@ class Metadynamics(BiasedDynamics):
         }
         run = BiasedRunSettings(temperature_K=temperature_K, details=details, **settings)
         written = hills if walkers is None else walkers.path
-        if written is not None and Path(written).exists():
-            raise FileExistsError(
-                f"{written} exists: continue its run with Metadynamics.load(checkpoint, integrator, cv), "
-                "move it away, or give hills= another name"
-            )
-        self._set_up(integrator, cv, self._bias_again(run, cv, extra_bias), run)
+        require_new(written, "hills", Metadynamics)
+        self._set_up(integrator, cv, joined(self._own_bias(run, cv), extra_bias), run)
 
     @property
     def hills_bias(self) -> MetadynamicsBias:
@@ -140,7 +138,7 @@ class Metadynamics(BiasedDynamics):
         return found  # type: ignore[no-any-return]
 
     @classmethod
-    def _bias_again(cls, settings: BiasedRunSettings, cv: CollectiveVariable, bias: Bias | None) -> Bias:
+    def _own_bias(cls, settings: BiasedRunSettings, cv: CollectiveVariable) -> Bias:
         from ase_mlsample.biases.hills import MetadynamicsBias
 
         details = dict(settings.details)
@@ -149,7 +147,7 @@ class Metadynamics(BiasedDynamics):
             from ase_mlsample.biases.shared_hills import SharedHills
 
             walkers = SharedHills(files["walkers"], **walkers)
-        hills = MetadynamicsBias(
+        return MetadynamicsBias(
             kT=units.kB * settings.temperature_K,
             domains=cv.domains,
             names=cv.names,
@@ -157,7 +155,6 @@ class Metadynamics(BiasedDynamics):
             walkers=walkers,
             **details,
         )
-        return hills if bias is None else hills + bias
 
 
 def _plain(value: ArrayLike | None) -> Any:

@@ -13,6 +13,8 @@ from ase_mlsample.biases.arguments import per_variable
 from ase_mlsample.biases.base import Bias
 from ase_mlsample.cvs.base import CollectiveVariable
 from ase_mlsample.dynamics.biased import BiasedDynamics
+from ase_mlsample.dynamics.integrator_facts import timestep_ps
+from ase_mlsample.dynamics.run_checks import joined, require_new
 from ase_mlsample.dynamics.run_settings import BiasedRunSettings
 
 if TYPE_CHECKING:
@@ -123,16 +125,12 @@ class OPES(BiasedDynamics):
             "sigma_min": _plain(sigma_min, "sigma_min", cv),
             "adaptive_stride": adaptive_stride,
             "compression": compression,
-            "timestep": float(getattr(integrator, "dt", 1.0)) / (1000 * units.fs),
+            "timestep": timestep_ps(integrator),
             "files": {"kernels": None if kernels is None else os.fspath(kernels)},
         }
         run = BiasedRunSettings(temperature_K=temperature_K, details=details, **settings)
-        if kernels is not None and Path(kernels).exists():
-            raise FileExistsError(
-                f"{kernels} exists: continue its run with OPES.load(checkpoint, integrator, cv), move it "
-                "away, or give kernels= another name"
-            )
-        self._set_up(integrator, cv, self._bias_again(run, cv, extra_bias), run)
+        require_new(kernels, "kernels", OPES)
+        self._set_up(integrator, cv, joined(self._own_bias(run, cv), extra_bias), run)
 
     @property
     def opes_bias(self) -> OPESBias:
@@ -141,12 +139,12 @@ class OPES(BiasedDynamics):
         return found  # type: ignore[no-any-return]
 
     @classmethod
-    def _bias_again(cls, settings: BiasedRunSettings, cv: CollectiveVariable, bias: Bias | None) -> Bias:
+    def _own_bias(cls, settings: BiasedRunSettings, cv: CollectiveVariable) -> Bias:
         from ase_mlsample.biases.opes import OPESBias
 
         details = dict(settings.details)
         files = details.pop("files")
-        opes = OPESBias(
+        return OPESBias(
             kT=units.kB * settings.temperature_K,
             n_cvs=cv.n_cvs,
             domains=cv.domains,
@@ -154,7 +152,6 @@ class OPES(BiasedDynamics):
             kernels=files["kernels"],
             **details,
         )
-        return opes if bias is None else opes + bias
 
 
 def _plain(value: ArrayLike | None, name: str, cv: CollectiveVariable) -> list[float] | None:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from ase import Atoms, units
-from ase.calculators.calculator import all_properties
-from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io.extxyz import write_extxyz
 
 from ase_mlsample.calculators.structures import has_volume
+from ase_mlsample.dynamics.biased_output import TextFile, log_line, recorded_frame
 from ase_mlsample.dynamics.checkpoint import read_checkpoint, truncate_files, write_checkpoint
-from ase_mlsample.dynamics.integrator_facts import known_temperature, require_driveable
-from ase_mlsample.dynamics.run_checks import require_absent
+from ase_mlsample.dynamics.integrator_facts import require_driveable
+from ase_mlsample.dynamics.run_checks import compare_temperature, require_absent
 from ase_mlsample.dynamics.run_progress import RunProgress
 from ase_mlsample.dynamics.run_settings import BiasedRunSettings
 
@@ -111,15 +108,12 @@ class PlainDynamics:
 
     def _set_up(self, integrator: Any, settings: BiasedRunSettings) -> None:
         require_driveable(integrator)
-        known = known_temperature(integrator)
-        if known is not None and abs(known - settings.temperature_K).max() > 1e-6 * settings.temperature_K:
-            raise ValueError(
-                f"temperature_K={settings.temperature_K:g}, but {type(integrator).__name__} holds "
-                f"{known.max():.6g} K; they must be the same"
-            )
+        compare_temperature(integrator, None, settings.temperature_K)
         self.integrator, self.settings = integrator, settings
         self.atoms: Atoms = integrator.atoms
         self.step, self._begun = 0, False
+        self._log: _Log | None = None
+        self._frames: TextFile | None = None
 
     def run(self, steps: int) -> None:
         """Make steps; the checkpoint is written every ``checkpoint_interval`` of them and at the end.
@@ -134,18 +128,14 @@ class PlainDynamics:
             When the energy is not a number; what was written so far is on disk.
         """
         settings = self.settings
-        with RunProgress("MD", steps, enabled=settings.progress) as bar:
-            for done, _ in enumerate(self.integrator.irun(steps)):
-                if done > 0:
-                    self.step += 1
-                    self._record()
-                    if settings.checkpoint is not None and self.step % settings.checkpoint_interval == 0:
-                        self.save()
-                elif not self._begun:
-                    self._record()
-                    self._begun = True
-                if bar.due(done):
-                    bar.show(done, f"{self.atoms.get_temperature():.0f} K")
+        try:
+            with RunProgress("MD", steps, enabled=settings.progress) as bar:
+                for done, _ in enumerate(self.integrator.irun(steps)):
+                    self._after(done)
+                    if bar.due(done):
+                        bar.show(done, f"{self.atoms.get_temperature():.0f} K")
+        finally:
+            self.close()
         if settings.checkpoint is not None:
             self.save()
 
@@ -169,7 +159,10 @@ class PlainDynamics:
         )
 
     def close(self) -> None:
-        """Do nothing: no file is ever left open, and the atoms have their own calculator."""
+        """Close the files; a later step opens them again."""
+        for file in (self._log, self._frames):
+            if file is not None:
+                file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -177,57 +170,64 @@ class PlainDynamics:
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    def _after(self, done: int) -> None:
+        """Follow the integrator, which also yields before the first step of a call."""
+        settings = self.settings
+        if done == 0:
+            if not self._begun:
+                self._record()
+                self._begun = True
+            return
+        self.step += 1
+        self._record()
+        if settings.checkpoint is not None and self.step % settings.checkpoint_interval == 0:
+            self.save()
+
     def _record(self) -> None:
         settings = self.settings
         if settings.logfile is not None and self.step % settings.log_interval == 0:
-            self._write_line(settings.logfile)
+            if self._log is None:
+                self._log = _Log(settings, self.atoms, append=self._begun)
+            self._log.append(self._line())
         if settings.trajectory is not None and self.step % settings.trajectory_interval == 0:
-            with Path(settings.trajectory).open(self._mode, encoding="utf-8") as file:
-                write_extxyz(file, [self._frame()])
-
-    @property
-    def _mode(self) -> str:
-        return "a" if self._begun else "w"
+            if self._frames is None:
+                interval = settings.trajectory_interval
+                self._frames = TextFile(settings.trajectory, interval, append=self._begun)
+            self._frames.append_frame(self._frame())
 
     @property
     def _time_fs(self) -> float:
         return float(self.step * self.integrator.dt / units.fs)
 
-    def _write_line(self, path: str) -> None:
+    def _line(self) -> str:
         energy = float(self.atoms.get_potential_energy())
         if not math.isfinite(energy):
             raise FloatingPointError(
                 f"the energy is {energy} at step {self.step}; look at the structure, or at a smaller time "
                 "step"
             )
-        names, numbers = ["temperature", "energy"], [self.atoms.get_temperature(), energy]
-        if has_volume(self.atoms):
-            names, numbers = [*names, "volume"], [*numbers, self.atoms.get_volume()]
-        line = f" {self._time_fs / 1000:.6f} {' '.join(f'{number:.10g}' for number in numbers)}\n"
-        header = (
-            f"#! FIELDS time {' '.join(names)}\n# units: time ps, temperature K, energy eV, volume angstrom^3"
-        )
-        text = line if self._begun else f"{header}\n{line}"
-        if path == "-":
-            sys.stdout.write(text)
-            return
-        with Path(path).open(self._mode, encoding="utf-8") as file:
-            file.write(text)
+        volume = [self.atoms.get_volume()] if has_volume(self.atoms) else []
+        return log_line(self._time_fs, [self.atoms.get_temperature(), energy, *volume])
 
     def _frame(self) -> Atoms:
         """The atoms as they are, with energy, forces and, where it is known already, stress."""
-        frame = self.atoms.copy()
-        frame.set_constraint()  # a constraint would change the forces that are read
-        for name in all_properties:
-            frame.info.pop(name, None)  # a calculator's result of before, which extxyz would refuse
-            frame.arrays.pop(name, None)
-        frame.info |= {"step": self.step, "time_fs": self._time_fs}
-        found = {
-            "energy": self.atoms.get_potential_energy(),
-            "forces": self.atoms.get_forces(apply_constraint=False),
-        }
         stress = getattr(self.atoms.calc, "results", {}).get("stress")
-        if stress is not None:
-            found["stress"] = stress.copy()
-        frame.calc = SinglePointCalculator(frame, **found)
-        return frame
+        return recorded_frame(
+            self.atoms,
+            {"step": self.step, "time_fs": self._time_fs},
+            energy=self.atoms.get_potential_energy(),
+            forces=self.atoms.get_forces(apply_constraint=False),
+            stress=None if stress is None else stress.copy(),
+        )
+
+
+class _Log(TextFile):
+    """Log of a run without variables."""
+
+    def __init__(self, settings: BiasedRunSettings, atoms: Atoms, *, append: bool) -> None:
+        super().__init__(str(settings.logfile), settings.log_interval, append=append)
+        self._columns = ["time", "temperature", "energy", *(["volume"] if has_volume(atoms) else [])]
+
+    def _begin(self, file: IO[str]) -> None:
+        file.write(f"#! FIELDS {' '.join(self._columns)}\n")
+        file.write("# units: time ps, temperature K, energy eV, volume angstrom^3\n")

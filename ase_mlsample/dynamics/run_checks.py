@@ -15,10 +15,18 @@ from ase_mlsample.biases.comparison import differences
 from ase_mlsample.cvs.base import CollectiveVariable
 from ase_mlsample.dynamics.integrator_facts import changes_cell_shape, known_temperature
 
-__all__ = ["added_terms", "compare_run", "compare_temperature", "require_absent", "require_orientation"]
+__all__ = [
+    "added_terms",
+    "compare_run",
+    "compare_temperature",
+    "joined",
+    "require_absent",
+    "require_new",
+    "require_orientation",
+]
 
 
-def compare_temperature(integrator: Any, bias: Bias, temperature_K: float) -> None:
+def compare_temperature(integrator: Any, bias: Bias | None, temperature_K: float) -> None:
     """Refuse a temperature that is not the integrator's or the bias's, where they have one (ValueError)."""
     known = known_temperature(integrator)
     if known is not None and not np.allclose(known, temperature_K, rtol=1e-6, atol=0):
@@ -27,7 +35,7 @@ def compare_temperature(integrator: Any, bias: Bias, temperature_K: float) -> No
             f"temperature_K={temperature_K:g}, but {type(integrator).__name__} holds {shown} K; "
             "they must be the same"
         )
-    for term in bias.terms():
+    for term in () if bias is None else bias.terms():
         kT = getattr(term, "kT", None)
         if kT is not None and not np.isclose(kT, units.kB * temperature_K, rtol=1e-6, atol=0):
             raise ValueError(
@@ -74,6 +82,20 @@ def require_orientation(integrator: Any, cv: CollectiveVariable) -> None:
             f"{', '.join(cv.names)} depends on the orientation of the crystal, which "
             f"{type(integrator).__name__} may change together with the shape of the cell; take a barostat "
             "that changes only its size, such as StochasticCellRescaling"
+        )
+
+
+def joined(own: Bias, extra: Bias | None) -> Bias:
+    """Return a run's own bias together with what the user added to it, if anything."""
+    return own if extra is None else own + extra
+
+
+def require_new(path: str | Path | None, option: str, kind: type) -> None:
+    """Refuse to start anew into a file of an earlier run (FileExistsError)."""
+    if path is not None and Path(path).exists():
+        raise FileExistsError(
+            f"{path} exists: continue its run with {kind.__name__}.load(checkpoint, integrator, cv), "
+            f"move it away, or give {option}= another name"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -63,6 +63,12 @@ class BiasedRunSettings:
             path = getattr(self, name)
             if path is not None:
                 object.__setattr__(self, name, os.fspath(path))
+
+    @classmethod
+    def taken_from(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Take out of a dictionary what is said there of files, intervals and progress."""
+        names = {one.name for one in fields(cls)} - {"details", "temperature_K"}
+        return {name: settings.pop(name) for name in names & set(settings)}
 
     @property
     def files(self) -> dict[str, str]:

@@ -16,6 +16,7 @@ from ase_mlsample.biases.comparison import differences
 from ase_mlsample.biases.restraints import HarmonicRestraint, MovingRestraint
 from ase_mlsample.cvs.base import CollectiveVariable
 from ase_mlsample.dynamics.biased import BiasedDynamics
+from ase_mlsample.dynamics.run_checks import joined
 from ase_mlsample.dynamics.run_settings import BiasedRunSettings
 
 __all__ = ["UmbrellaSampling", "UmbrellaWindow", "umbrella_windows"]
@@ -91,19 +92,16 @@ class UmbrellaSampling(BiasedDynamics):
             "over_steps": over_steps,
         }
         run = BiasedRunSettings(temperature_K=temperature_K, details=details, **settings)
-        self._set_up(integrator, cv, self._bias_again(run, cv, extra_bias), run)
+        self._set_up(integrator, cv, joined(self._own_bias(run, cv), extra_bias), run)
 
     @classmethod
-    def _bias_again(cls, settings: BiasedRunSettings, cv: CollectiveVariable, bias: Bias | None) -> Bias:
+    def _own_bias(cls, settings: BiasedRunSettings, cv: CollectiveVariable) -> Bias:
         details = settings.details
         center, kappa, to = details["center"], details["kappa"], details["to"]
-        restraint: Bias
         if to is None:
-            restraint = HarmonicRestraint(center, kappa, domains=cv.domains)
-        else:
-            steps = [0, details["over_steps"]]
-            restraint = MovingRestraint(steps, [center, to], [kappa, kappa], domains=cv.domains)
-        return restraint if bias is None else restraint + bias
+            return HarmonicRestraint(center, kappa, domains=cv.domains)
+        steps = [0, details["over_steps"]]
+        return MovingRestraint(steps, [center, to], [kappa, kappa], domains=cv.domains)
 
 
 @dataclass(frozen=True, slots=True)

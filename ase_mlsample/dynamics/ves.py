@@ -13,6 +13,8 @@ from ase import units
 from ase_mlsample.biases.base import Bias, Domain
 from ase_mlsample.cvs.base import CollectiveVariable
 from ase_mlsample.dynamics.biased import BiasedDynamics
+from ase_mlsample.dynamics.integrator_facts import timestep_ps
+from ase_mlsample.dynamics.run_checks import joined, require_new
 from ase_mlsample.dynamics.run_settings import BiasedRunSettings
 
 if TYPE_CHECKING:
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from ase_mlsample.biases.variational import VariationalBias
 
 __all__ = ["VES"]
-
-_OF_RUN = set(BiasedRunSettings.__dataclass_fields__) - {"details", "temperature_K"}
 
 
 class VES(BiasedDynamics):
@@ -120,7 +120,7 @@ class VES(BiasedDynamics):
     ) -> None:
         from ase_mlsample.biases.variational import VariationalBias
 
-        of_run = {name: settings.pop(name) for name in _OF_RUN & set(settings)}
+        of_run = BiasedRunSettings.taken_from(settings)
         # checked before the bias is made, which needs it
         BiasedRunSettings(temperature_K=temperature_K)
         bias = VariationalBias(
@@ -132,7 +132,7 @@ class VES(BiasedDynamics):
             step_size=step_size,
             average_window=average_window,
             names=cv.names if cv.n_cvs == _count(bases) else None,
-            timestep=float(getattr(integrator, "dt", 1.0)) / (1000 * units.fs),
+            timestep=timestep_ps(integrator),
             **settings,
         )
         details = {
@@ -140,12 +140,8 @@ class VES(BiasedDynamics):
             "files": {"coefficients": None if coefficients is None else os.fspath(coefficients)},
         }
         run = BiasedRunSettings(temperature_K=temperature_K, details=details, **of_run)
-        if coefficients is not None and Path(coefficients).exists():
-            raise FileExistsError(
-                f"{coefficients} exists: continue its run with VES.load(checkpoint, integrator, cv), move it "
-                "away, or give coefficients= another name"
-            )
-        self._set_up(integrator, cv, self._bias_again(run, cv, extra_bias), run)
+        require_new(coefficients, "coefficients", VES)
+        self._set_up(integrator, cv, joined(self._own_bias(run, cv), extra_bias), run)
 
     @property
     def ves_bias(self) -> VariationalBias:
@@ -154,13 +150,13 @@ class VES(BiasedDynamics):
         return found  # type: ignore[no-any-return]
 
     @classmethod
-    def _bias_again(cls, settings: BiasedRunSettings, cv: CollectiveVariable, bias: Bias | None) -> Bias:
+    def _own_bias(cls, settings: BiasedRunSettings, cv: CollectiveVariable) -> Bias:
         from ase_mlsample.biases.variational import VariationalBias
 
         details = settings.details
         ves = VariationalBias(**details["bias"], coefficients=details["files"]["coefficients"])
         _require_same_periods(cv, ves.domains)
-        return ves if bias is None else ves + bias
+        return ves
 
     def _summary(self) -> str:
         return f"{super()._summary()}, KL {self.ves_bias.divergence:.3g}"
