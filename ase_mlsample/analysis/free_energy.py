@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ase_mlsample.analysis.blocks import average_blocks
 from ase_mlsample.analysis.density import Domain, as_axes, as_domains, histogram, kernel_density
+from ase_mlsample.analysis.jackknife import jackknife
 from ase_mlsample.analysis.saddles import lowest_saddle
 
 __all__ = ["Barrier", "FreeEnergy", "from_bias", "from_histogram", "from_samples", "rmse_in_time"]
@@ -54,7 +54,7 @@ class FreeEnergy:
     domains : tuple of (float, float) or None
         The period of each variable.
     errors : ndarray (m1, ...) or None
-        Standard errors, from blocks; NaN where nothing was ever seen.
+        Standard errors of kT ln p, by a jackknife over blocks; NaN where fewer than two of them saw anything.
     blocks : ndarray (B, m1, ...) or None
         Weights that fell to each point in consecutive blocks of the sampling.
     """
@@ -220,18 +220,12 @@ class FreeEnergy:
         return mask
 
     def _ratio_error(self, first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
-        """Standard error of kT ln(P₁/P₂), to first order."""
+        """Standard error of kT ln(P₁/P₂); NaN when leaving out one block leaves a basin empty."""
         if self.blocks is None or len(self.blocks) < 2:
             return math.nan
         flat = self.blocks.reshape(len(self.blocks), -1)
-        weights = flat.sum(axis=1)
-        flat, weights = flat[weights > 0], weights[weights > 0]
-        parts = np.stack([flat[:, mask.ravel()].sum(axis=1) for mask in (first, second)])
-        shares = parts.sum(axis=1) / weights.sum()
-        if not (shares > 0).all():
-            return math.nan
-        _, error, _ = average_blocks((parts[0] / shares[0] - parts[1] / shares[1]) / weights, weights)
-        return self.kT * float(error)
+        parts = np.stack([flat[:, mask.ravel()].sum(axis=1) for mask in (first, second)], axis=1)
+        return float(_error_of(parts, lambda p: self.kT * np.log(p[0] / p[1])))
 
     def _place(self, index: tuple[int, ...]) -> tuple[float, ...]:
         return tuple(float(axis[k]) for axis, k in zip(self.axes, index, strict=True))
@@ -303,15 +297,17 @@ def from_histogram(
         raise ValueError("a histogram must be finite, not negative and not empty")
     values = _as_energy(total, kT)
     periods = as_domains(domains, len(axes_))
-    sums = blocks.reshape(len(blocks), -1).sum(axis=1)
-    seen = sums > 0
-    if np.count_nonzero(seen) < 2:
+    if np.count_nonzero(blocks.reshape(len(blocks), -1).any(axis=1)) < 2:
         return FreeEnergy(axes_, values, kT, periods, blocks=blocks)
-    shares = blocks[seen] / sums[seen].reshape(-1, *[1] * len(axes_))
-    mean, error, _ = average_blocks(shares, sums[seen])
-    errors = np.full(total.shape, np.nan)
-    np.divide(kT * error, mean, out=errors, where=mean > 0)
+    errors = _error_of(blocks, lambda p: kT * np.log(p / p.sum()))
     return FreeEnergy(axes_, values, kT, periods, errors=errors, blocks=blocks)
+
+
+def _error_of(blocks: FloatArray, estimate: Callable[[FloatArray], Any]) -> Any:
+    """Jackknife error, NaN where one block alone has all there is."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = jackknife(blocks, estimate)[1]
+    return np.where(np.isfinite(error), error, math.nan)[()]
 
 
 def from_samples(

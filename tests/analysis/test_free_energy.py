@@ -199,3 +199,27 @@ class TestReadings:
         assert distances[1] == 0
         with pytest.raises(ValueError, match="series"):
             free_energy.rmse_in_time([])
+
+
+def test_error_of_a_difference_under_a_bias_of_thirty_kT() -> None:
+    """Runs that hop between two basins, of which the bias makes one weigh e^30 times the other."""
+    rng = np.random.default_rng(5)
+    found, errors = [], []
+    for _ in range(300):
+        hops = np.cumsum(rng.random(20_000) < 0.01) % 2  # as long in each on average: no difference under V
+        blocks = np.stack([np.bincount(part, minlength=2) for part in hops.reshape(20, -1)])
+        curve = free_energy.from_histogram([0.0, 1.0], blocks * np.exp([0.0, 30.0]), kT=1.0)
+        difference, error = curve.basin_difference((0, 0), (1, 1))
+        found.append(difference)
+        errors.append(error)
+    assert np.mean(found) == pytest.approx(-30, abs=0.05)
+    assert np.median(errors) == pytest.approx(np.std(found), rel=0.2)  # 100 hops: about 0.2 k_BT
+    assert 0.1 < np.std(found) < 0.3
+
+
+def test_no_error_where_one_block_alone_saw_a_point() -> None:
+    curve = free_energy.from_histogram([0.0, 1.0, 2.0], [[5, 1, 0], [4, 0, 0], [6, 0, 0]], kT=1.0)
+    assert curve.errors is not None
+    assert np.isnan(curve.errors[1:]).all()
+    assert np.isfinite(curve.errors[0])
+    assert np.isnan(curve.basin_difference((0, 0), (1, 1))[1])

@@ -81,6 +81,18 @@ FULL_CELL: dict[str, Factory] = {
 INTEGRATORS = FIXED_CELL | SIZE_OF_CELL | FULL_CELL
 
 
+class Coordinate(CollectiveVariable):
+    """x of the first atom."""
+
+    def __init__(self) -> None:
+        super().__init__(["x"])
+
+    def evaluate(self, atoms: Atoms) -> CVValue:
+        gradient = np.zeros((1, len(atoms), 3))
+        gradient[0, 0, 0] = 1
+        return CVValue(atoms.positions[0, :1].copy(), gradient, np.zeros((1, 3, 3)))
+
+
 class MeanPair(CollectiveVariable):
     """Squared distance of two atoms, and log of the volume per atom."""
 

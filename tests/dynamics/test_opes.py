@@ -10,24 +10,11 @@ from ase.md.langevinbaoab import LangevinBAOAB
 from ase_mlsample.biases import HarmonicRestraint, OPESBias, UpperWall
 from ase_mlsample.calculators import DoubleWell
 from ase_mlsample.cvs import Distance
-from ase_mlsample.cvs.base import CollectiveVariable, CVValue
 from ase_mlsample.dynamics import OPES, WalkerDynamics, WalkerHistogram
-from tests.dynamics.biased_systems import INTEGRATORS, KELVIN, MeanPair, crystal
+from tests.dynamics.biased_systems import INTEGRATORS, KELVIN, Coordinate, MeanPair, crystal
 
 LANGEVIN = INTEGRATORS["Langevin"]
 HOW = {"temperature_K": KELVIN, "barrier": 0.3, "pace": 4, "sigma": 0.05, "progress": False}
-
-
-class Coordinate(CollectiveVariable):
-    """x of the first atom."""
-
-    def __init__(self) -> None:
-        super().__init__(["x"])
-
-    def evaluate(self, atoms: Atoms) -> CVValue:
-        gradient = np.zeros((1, len(atoms), 3))
-        gradient[0, 0, 0] = 1
-        return CVValue(atoms.positions[0, :1].copy(), gradient, np.zeros((1, 3, 3)))
 
 
 def opes(folder, *, make=LANGEVIN, cv=None, **settings) -> OPES:

@@ -18,9 +18,8 @@ from ase_mlsample.biases import (
 )
 from ase_mlsample.calculators import CoupledTorsions, DoubleWell
 from ase_mlsample.cvs import Dihedral, Distance
-from ase_mlsample.cvs.base import CollectiveVariable, CVValue
 from ase_mlsample.dynamics import VES, WalkerDynamics
-from tests.dynamics.biased_systems import INTEGRATORS, KELVIN, MeanPair, crystal
+from tests.dynamics.biased_systems import INTEGRATORS, KELVIN, Coordinate, MeanPair, crystal
 
 LANGEVIN = INTEGRATORS["Langevin"]
 HOW = {
@@ -31,18 +30,6 @@ HOW = {
     "progress": False,
     "coefficients_interval": 1,
 }
-
-
-class Coordinate(CollectiveVariable):
-    """x of the first atom."""
-
-    def __init__(self) -> None:
-        super().__init__(["x"])
-
-    def evaluate(self, atoms: Atoms) -> CVValue:
-        gradient = np.zeros((1, len(atoms), 3))
-        gradient[0, 0, 0] = 1
-        return CVValue(atoms.positions[0, :1].copy(), gradient, np.zeros((1, 3, 3)))
 
 
 def ves(folder, *, make=LANGEVIN, cv=None, **settings) -> VES:
