@@ -8,27 +8,29 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ase_mlsample"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-FOUNDATION = {"_core", "_files", "_lazy"}
+FOUNDATION = {"_core", "_files", "_lazy", "_yaml"}
 POTENTIALS = FOUNDATION | {"calculators", "cvs", "biases"}
 METHODS = POTENTIALS | {"training", "dynamics", "samplers", "analysis"}
 MAY_IMPORT = {
     "_core": set(),
     "_files": set(),
     "_lazy": set(),
+    "_yaml": set(),
     "cvs": FOUNDATION,
     "biases": FOUNDATION,
     "samplers": FOUNDATION,
     "analysis": FOUNDATION,
+    "references": FOUNDATION,
     "calculators": FOUNDATION | {"cvs", "biases"},
     "training": POTENTIALS | {"analysis"},
     "dynamics": POTENTIALS | {"analysis"},
-    "active": METHODS,
-    "validation": METHODS,
+    "active": METHODS | {"references"},
+    "validation": METHODS | {"references"},
     "report": METHODS | {"active"},
     "gui": METHODS | {"active"},
     "ase_plugins": set(),
     "testing": METHODS,
-    "cli": METHODS | {"active", "validation", "report", "gui", ""},
+    "cli": METHODS | {"references", "active", "validation", "report", "gui", ""},
 }
 HEAVY = {"torch", "torchani", "phonopy", "vesin", "matplotlib"}
 # where a module may need torch as a whole; all others, and the packages' doors, import it in functions

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, get_args
@@ -11,9 +10,8 @@ from typing import Any, Self, get_args
 import numpy as np
 from ase import Atoms
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
+from ase_mlsample._yaml import dump_yaml, yaml_value
 from ase_mlsample.active.config import (
     CommitteeSettings,
     ExplorerSettings,
@@ -54,7 +52,7 @@ def read_config(path: Path | str, *, overrides: Iterable[str] = ()) -> RunConfig
         Anything in it that could not work: the message names the key, for an unknown one also the nearest.
     """
     path = Path(path)
-    values = _load(path.read_text(), str(path))
+    values = yaml_value(path.read_text(), str(path))
     if not isinstance(values, dict):
         raise ValueError(f"{path} does not hold a mapping of sections but {type(values).__name__}")
     for override in overrides:
@@ -121,12 +119,7 @@ def check_config(config: RunConfig) -> None:
 
 def dump_config(config: RunConfig) -> str:
     """The configuration as YAML text that `read_config` reads again."""
-    stream = io.StringIO()
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = None
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.dump(config.to_dict(), stream)
-    return stream.getvalue()
+    return dump_yaml(config.to_dict())
 
 
 def differences(old: Any, new: Any, *, path: str = "") -> list[str]:
@@ -232,13 +225,6 @@ def _check_testset(path: Path) -> None:
         raise ValueError(f"{path} is empty")
 
 
-def _load(text: str, source: str) -> Any:
-    try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise ValueError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from None
-
-
 def _override(values: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     if not equals:
@@ -252,7 +238,7 @@ def _override(values: dict[str, Any], override: str) -> None:
             place = place.setdefault(key, {})
         else:
             raise ValueError(f"--set {override}: {key!r} lies inside a plain value")
-    value = _load(text, f"--set {override}")
+    value = yaml_value(text, f"--set {override}")
     if isinstance(place, list):
         place[_item(place, last, override)] = value
     elif isinstance(place, dict):

@@ -105,8 +105,8 @@ def run(args: Namespace) -> int:
 
 
 def _settings(args: Namespace) -> MDSettings:
+    from ase_mlsample._yaml import yaml_mapping, yaml_value
     from ase_mlsample.cli.md_settings import parse_settings
-    from ase_mlsample.cli.yaml_values import yaml_mapping, yaml_value
 
     values = {} if args.config is None else _from_folder(yaml_mapping(args.config), args.config.parent)
     for key, _, _, _ in _OPTIONS.values():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -266,9 +265,9 @@ def _named(key: str) -> Iterator[None]:
 
 def _require_same(settings: MDSettings, path: Path) -> None:
     """Refuse to go on with other settings than those that the run began with."""
+    from ase_mlsample._yaml import yaml_mapping
     from ase_mlsample.active.config_file import differences
     from ase_mlsample.cli.md_settings import parse_settings
-    from ase_mlsample.cli.yaml_values import yaml_mapping
 
     before = parse_settings(yaml_mapping(path), source=str(path))
     changed = differences(before.frozen(), settings.frozen())
@@ -279,13 +278,7 @@ def _require_same(settings: MDSettings, path: Path) -> None:
 
 
 def _write_settings(settings: MDSettings, path: Path) -> None:
-    from ruamel.yaml import YAML
-
     from ase_mlsample._files import write_atomic
+    from ase_mlsample._yaml import dump_yaml
 
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = None
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    stream = io.StringIO()
-    yaml.dump(settings.model_dump(mode="json", exclude_unset=True), stream)
-    write_atomic(path, stream.getvalue().encode())
+    write_atomic(path, dump_yaml(settings.model_dump(mode="json", exclude_unset=True)).encode())

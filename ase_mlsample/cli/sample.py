@@ -72,13 +72,9 @@ def _settings(args: Namespace) -> tuple[Any, int]:
 
 
 def _assignment(text: str) -> tuple[str, Any]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from ase_mlsample._yaml import yaml_value
 
     key, equals, value = text.partition("=")
     if not equals or not key.isidentifier():
         raise ValueError(f"--set {text}: write it as key=value, such as --set density=[2.2, 2.6]")
-    try:
-        return key, YAML(typ="safe", pure=True).load(value)
-    except YAMLError as error:
-        raise ValueError(f"--set {text}: the value is not valid YAML") from error
+    return key, yaml_value(value, f"--set {text}: the value")

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
+from ase_mlsample._yaml import yaml_mapping
 from ase_mlsample.active.config_file import explain
 
 __all__ = ["read_settings"]
@@ -41,12 +40,7 @@ def read_settings(
     ValueError
         For text that is no YAML mapping, an unknown key (the nearest known one is named) or a bad value.
     """
-    try:
-        values = YAML(typ="safe", pure=True).load(path.read_text())
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} must be a mapping of settings, not {type(values).__name__}")
+    values = yaml_mapping(path)
     for key, value in (replacements or {}).items():
         *sections, last = key.split(".")
         section: Any = values

@@ -255,14 +255,10 @@ def _sections(path: Path | None) -> dict[str, Any]:
     """The sections of a settings file, empty where there is none; data paths relative to it."""
     if path is None:
         return {"data": [], "model": {}, "training": {}}
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from ase_mlsample._yaml import yaml_mapping
 
-    try:
-        content = YAML(typ="safe").load(path) or {}
-    except YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(content, dict) or set(content) - set(_SECTIONS):
+    content = yaml_mapping(path)
+    if set(content) - set(_SECTIONS):
         raise ValueError(f"{path} may hold the sections {', '.join(_SECTIONS)} only, not {content!r}")
     data = content.get("data") or []
     entries = [

@@ -1,14 +1,16 @@
-"""Values in YAML 1.2: a file of settings, and single ones of a command line."""
+"""YAML 1.2: files of settings and single values of a command line, read and written in one way."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-__all__ = ["yaml_mapping", "yaml_value"]
+__all__ = ["dump_yaml", "yaml_mapping", "yaml_value"]
 
 
 def yaml_value(text: str, source: str) -> Any:
@@ -42,3 +44,13 @@ def yaml_mapping(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError(f"{path} must be a mapping of settings, not {type(values).__name__}")
     return {str(key): value for key, value in values.items()}
+
+
+def dump_yaml(values: Mapping[str, Any]) -> str:
+    """Text of plain values that reads back the same, in their order, innermost lists on one line."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = None
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    stream = io.StringIO()
+    yaml.dump(values, stream)
+    return stream.getvalue()
