@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ase_mlsample.biases.opes import OPESBias
     from ase_mlsample.biases.restraints import HarmonicRestraint, LinearBias, MovingRestraint
     from ase_mlsample.biases.shared_hills import SharedHills
+    from ase_mlsample.biases.shared_samples import SharedSamples
     from ase_mlsample.biases.static import StaticBias
     from ase_mlsample.biases.targets import GivenTarget, Target, Uniform, WellTempered
     from ase_mlsample.biases.variational import VariationalBias
@@ -41,6 +42,7 @@ __all__ = [
     "MovingRestraint",
     "OPESBias",
     "SharedHills",
+    "SharedSamples",
     "StaticBias",
     "Target",
     "Uniform",
@@ -73,6 +75,7 @@ __getattr__, __dir__ = lazy_names(
         "MovingRestraint": "restraints",
         "OPESBias": "opes",
         "SharedHills": "shared_hills",
+        "SharedSamples": "shared_samples",
         "StaticBias": "static",
         "Target": "targets",
         "Uniform": "targets",

@@ -18,9 +18,11 @@ from ase_mlsample.dynamics.checkpoint import Checkpoint
 from ase_mlsample.dynamics.convergence_plot import plot_convergence, require_figure
 from ase_mlsample.dynamics.run_checks import joined
 from ase_mlsample.dynamics.run_settings import BiasedRunSettings
+from ase_mlsample.dynamics.shared_bias import only_of_first, own_term, packed_walkers, with_walkers
 
 if TYPE_CHECKING:
     from ase_mlsample.biases.deep_ves import DeepVESBias
+    from ase_mlsample.biases.shared_samples import SharedSamples
     from ase_mlsample.biases.targets import Target
 
 __all__ = ["DeepVES"]
@@ -46,7 +48,8 @@ class DeepVES(BiasedDynamics):
         when all are periodic. Beyond them the bias neither pushes nor pulls: add walls as ``extra_bias``
         where nothing else holds the system.
     rng : numpy.random.Generator
-        For the first parameters of the network, and the target's sample of many variables.
+        For the first parameters of the network, and the target's sample of many variables; the same for all
+        walkers.
     bias_factor : float, optional
         γ of the well-tempered target: barriers are lowered to 1/γ.
     target : Target, optional
@@ -59,6 +62,8 @@ class DeepVES(BiasedDynamics):
         Figure of the convergence, ``.svg``, ``.pdf`` or ``.png``, drawn anew every ``plot_interval``
         iterations.
     plot_interval : int
+    walkers : SharedSamples, optional
+        Other runs that build up the same bias, with the same settings. The first of them writes ``plot``.
     extra_bias : Bias, optional
         Added, such as walls.
     **settings
@@ -119,6 +124,7 @@ class DeepVES(BiasedDynamics):
         energy_unit: float = _KJ_PER_MOL,
         plot: str | Path | None = None,
         plot_interval: int = 1000,
+        walkers: SharedSamples | None = None,
         extra_bias: Bias | None = None,
         **settings: Any,
     ) -> None:
@@ -142,19 +148,21 @@ class DeepVES(BiasedDynamics):
             seed=int(rng.integers(2**62)),
             **settings,
         )
+        plot = only_of_first(plot, walkers)
+        shared, directory = packed_walkers(walkers)
         details = {
             "bias": deep.settings(),
             "plot_interval": whole(plot_interval, "plot_interval"),
-            "files": {"plot": None if plot is None else os.fspath(plot)},
+            "walkers": shared,
+            "files": {"plot": None if plot is None else os.fspath(plot), "walkers": directory},
         }
         run = BiasedRunSettings(temperature_K=temperature_K, details=details, **of_run)
-        self._set_up(integrator, cv, joined(deep, extra_bias), run)
+        self._set_up(integrator, cv, joined(with_walkers(deep, details), extra_bias), run)
 
     @property
     def deep_bias(self) -> DeepVESBias:
         """The network, without walls and other biases."""
-        found: Any = self.bias.terms()[0]
-        return found  # type: ignore[no-any-return]
+        return own_term(self.bias)  # type: ignore[no-any-return]
 
     def plot(self, path: str | Path) -> None:
         """Draw how the learning has gone so far; see :func:`plot_convergence`."""
@@ -164,7 +172,7 @@ class DeepVES(BiasedDynamics):
     def _own_bias(cls, settings: BiasedRunSettings, cv: CollectiveVariable) -> Bias:  # noqa: ARG003
         from ase_mlsample.biases.deep_ves import DeepVESBias
 
-        return DeepVESBias(**settings.details["bias"])
+        return with_walkers(DeepVESBias(**settings.details["bias"]), settings.details)
 
     def _set_up(
         self,

@@ -16,9 +16,11 @@ from ase_mlsample.dynamics.biased import BiasedDynamics
 from ase_mlsample.dynamics.integrator_facts import timestep_ps
 from ase_mlsample.dynamics.run_checks import joined, require_new
 from ase_mlsample.dynamics.run_settings import BiasedRunSettings
+from ase_mlsample.dynamics.shared_bias import only_of_first, own_term, packed_walkers, with_walkers
 
 if TYPE_CHECKING:
     from ase_mlsample.biases.opes import OPESBias
+    from ase_mlsample.biases.shared_samples import SharedSamples
 
 __all__ = ["OPES"]
 
@@ -54,6 +56,8 @@ class OPES(BiasedDynamics):
         Distance in widths below which kernels are merged.
     kernels : path or None
         KERNELS file for PLUMED's tools, with times in ps; it must not exist.
+    walkers : SharedSamples, optional
+        Other runs that build up the same bias, with the same settings. The first of them writes ``kernels``.
     extra_bias : Bias, optional
         Added, such as walls.
     **settings
@@ -113,9 +117,12 @@ class OPES(BiasedDynamics):
         adaptive_stride: int | None = None,
         compression: float = 1.0,
         kernels: str | Path | None = "KERNELS",
+        walkers: SharedSamples | None = None,
         extra_bias: Bias | None = None,
         **settings: Any,
     ) -> None:
+        kernels = only_of_first(kernels, walkers)
+        shared, directory = packed_walkers(walkers)
         details = {
             "barrier": barrier,
             "pace": pace,
@@ -126,7 +133,8 @@ class OPES(BiasedDynamics):
             "adaptive_stride": adaptive_stride,
             "compression": compression,
             "timestep": timestep_ps(integrator),
-            "files": {"kernels": None if kernels is None else os.fspath(kernels)},
+            "walkers": shared,
+            "files": {"kernels": None if kernels is None else os.fspath(kernels), "walkers": directory},
         }
         run = BiasedRunSettings(temperature_K=temperature_K, details=details, **settings)
         require_new(kernels, "kernels", OPES)
@@ -135,16 +143,15 @@ class OPES(BiasedDynamics):
     @property
     def opes_bias(self) -> OPESBias:
         """The bias without walls and other biases."""
-        found: Any = self.bias.terms()[0]
-        return found  # type: ignore[no-any-return]
+        return own_term(self.bias)  # type: ignore[no-any-return]
 
     @classmethod
     def _own_bias(cls, settings: BiasedRunSettings, cv: CollectiveVariable) -> Bias:
         from ase_mlsample.biases.opes import OPESBias
 
         details = dict(settings.details)
-        files = details.pop("files")
-        return OPESBias(
+        files, _ = details.pop("files"), details.pop("walkers")
+        opes = OPESBias(
             kT=units.kB * settings.temperature_K,
             n_cvs=cv.n_cvs,
             domains=cv.domains,
@@ -152,6 +159,7 @@ class OPES(BiasedDynamics):
             kernels=files["kernels"],
             **details,
         )
+        return with_walkers(opes, settings.details)
 
 
 def _plain(value: ArrayLike | None, name: str, cv: CollectiveVariable) -> list[float] | None:

@@ -16,13 +16,15 @@ from ase_mlsample.dynamics.biased import BiasedDynamics
 from ase_mlsample.dynamics.integrator_facts import timestep_ps
 from ase_mlsample.dynamics.run_checks import joined, require_new
 from ase_mlsample.dynamics.run_settings import BiasedRunSettings
+from ase_mlsample.dynamics.shared_bias import only_of_first, own_term, packed_walkers, with_walkers
 
 if TYPE_CHECKING:
     from ase_mlsample.biases.basis import Basis
+    from ase_mlsample.biases.shared_samples import SharedSamples
     from ase_mlsample.biases.targets import Target
     from ase_mlsample.biases.variational import VariationalBias
 
-__all__ = ["VES"]
+__all__ = ["VES", "require_same_periods"]
 
 
 class VES(BiasedDynamics):
@@ -55,6 +57,8 @@ class VES(BiasedDynamics):
         alike unless given.
     coefficients : path or None
         File of coefficients for PLUMED's VES module, with times in ps; it must not exist.
+    walkers : SharedSamples, optional
+        Other runs that build up the same bias, with the same settings. The first writes ``coefficients``.
     extra_bias : Bias, optional
         Added, such as walls.
     **settings
@@ -115,6 +119,7 @@ class VES(BiasedDynamics):
         step_size: float | None = None,
         average_window: float | None = None,
         coefficients: str | Path | None = "COEFFS",
+        walkers: SharedSamples | None = None,
         extra_bias: Bias | None = None,
         **settings: Any,
     ) -> None:
@@ -135,9 +140,13 @@ class VES(BiasedDynamics):
             timestep=timestep_ps(integrator),
             **settings,
         )
+        coefficients = only_of_first(coefficients, walkers)
+        shared, directory = packed_walkers(walkers)
+        written = None if coefficients is None else os.fspath(coefficients)
         details = {
             "bias": bias.settings(),
-            "files": {"coefficients": None if coefficients is None else os.fspath(coefficients)},
+            "walkers": shared,
+            "files": {"coefficients": written, "walkers": directory},
         }
         run = BiasedRunSettings(temperature_K=temperature_K, details=details, **of_run)
         require_new(coefficients, "coefficients", VES)
@@ -146,8 +155,7 @@ class VES(BiasedDynamics):
     @property
     def ves_bias(self) -> VariationalBias:
         """The bias without walls and other biases."""
-        found: Any = self.bias.terms()[0]
-        return found  # type: ignore[no-any-return]
+        return own_term(self.bias)  # type: ignore[no-any-return]
 
     @classmethod
     def _own_bias(cls, settings: BiasedRunSettings, cv: CollectiveVariable) -> Bias:
@@ -155,8 +163,8 @@ class VES(BiasedDynamics):
 
         details = settings.details
         ves = VariationalBias(**details["bias"], coefficients=details["files"]["coefficients"])
-        _require_same_periods(cv, ves.domains)
-        return ves
+        require_same_periods(cv, ves.domains)
+        return with_walkers(ves, details)
 
     def _summary(self) -> str:
         return f"{super()._summary()}, KL {self.ves_bias.divergence:.3g}"
@@ -166,7 +174,8 @@ def _count(bases: Any) -> int:
     return len(bases) if isinstance(bases, Sequence) else 1
 
 
-def _require_same_periods(cv: CollectiveVariable, domains: Sequence[Domain]) -> None:
+def require_same_periods(cv: CollectiveVariable, domains: Sequence[Domain]) -> None:
+    """Refuse bases that are not of a variable each, or of other periods (ValueError)."""
     if len(domains) != cv.n_cvs:
         raise ValueError(f"there are {len(domains)} bases for {cv.n_cvs} variables; give one for each")
     for name, period, own in zip(cv.names, cv.domains, domains, strict=True):
