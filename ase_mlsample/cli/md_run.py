@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from ase import Atoms, units
 
-from ase_mlsample.cli.md_settings import CalculatorSettings, MDSettings, WallSettings
+from ase_mlsample.cli.md_settings import (
+    BiasSettings,
+    CalculatorSettings,
+    MDSettings,
+    WalkersSettings,
+    WallSettings,
+)
 
 if TYPE_CHECKING:
     from ase_mlsample.biases import Bias
@@ -123,8 +129,27 @@ def _begun(
     else:
         name, file = _FILES[bias.method]
         arguments[name] = folder / file
+    if bias.walkers is not None:
+        arguments |= _shared(bias, bias.walkers)
     made: Run = getattr(dynamics, bias.run)(integrator, variable, **arguments, **common)
     return made
+
+
+def _shared(bias: BiasSettings, walkers: WalkersSettings) -> dict[str, Any]:
+    from ase_mlsample.biases import SharedHills, SharedSamples
+
+    if bias.method == "metadynamics":  # its hills are the walkers' files
+        return {
+            "walkers": SharedHills(walkers.directory, walker=walkers.walker, pace=bias.pace),
+            "hills": None,
+        }
+    return {"walkers": SharedSamples(**walkers.model_dump())}
+
+
+def _walker_of(settings: MDSettings) -> list[int]:
+    """What tells the random numbers of walkers apart."""
+    shared = settings.bias is not None and settings.bias.walkers
+    return [shared.walker] if shared else []
 
 
 def _continued(
@@ -185,7 +210,7 @@ def _atoms(settings: MDSettings) -> Atoms:
     atoms = found if repeat == (1, 1, 1) else found * repeat
     atoms.calc = _calculator(settings.calculator)
     if not settings.keep_velocities:
-        rng = np.random.default_rng([settings.seed, 2])
+        rng = np.random.default_rng([settings.seed, 2, *_walker_of(settings)])
         thermalize_momenta(atoms, settings.temperature_K, rng=rng)
     elif not atoms.get_momenta().any():
         raise ValueError(f"keep_velocities: {path} holds none")
@@ -227,7 +252,7 @@ def _integrator(settings: MDSettings, atoms: Atoms) -> Any:
     common: dict[str, Any] = {
         "timestep": settings.timestep_fs * units.fs,
         "temperature_K": settings.temperature_K,
-        "rng": np.random.default_rng([settings.seed, 0]),
+        "rng": np.random.default_rng([settings.seed, 0, *_walker_of(settings)]),
     }
     if settings.pressure_GPa is None:
         friction = settings.friction_per_ps / (1000 * units.fs)

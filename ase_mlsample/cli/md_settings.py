@@ -73,6 +73,29 @@ class WallSettings(_Section):
     exponent: float = 2.0
 
 
+class WalkersSettings(_Section):
+    """Runs that build up one bias together, each with a ``directory`` of its own and the same ``seed``.
+
+    Attributes
+    ----------
+    directory : that they share.
+    walker : number of this one, from 0.
+    walkers : their number.
+    """
+
+    directory: Path
+    walker: NonNegativeInt
+    walkers: PositiveInt
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> WalkersSettings:
+        if self.walker >= self.walkers:
+            raise ValueError(
+                f"walker {self.walker} of {self.walkers}: they are counted from 0 to {self.walkers - 1}"
+            )
+        return self
+
+
 class _Bias(_Section):
     """What all biases share."""
 
@@ -83,10 +106,11 @@ class _Bias(_Section):
     pace: PositiveInt = 500
     lower_wall: WallSettings | None = None
     upper_wall: WallSettings | None = None
+    walkers: WalkersSettings | None = None
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of the dynamics; those that were not given are left to it."""
-        left_out = {"method", "lower_wall", "upper_wall"}
+        left_out = {"method", "lower_wall", "upper_wall", "walkers"}
         given = self.model_dump(exclude=left_out, exclude_unset=True) | {"pace": self.pace}
         kept = {name: value for name, value in given.items() if value is not None or name == "bias_factor"}
         return {name.removesuffix("_eV"): value for name, value in kept.items()}

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from ase import units
@@ -76,6 +79,28 @@ def test_a_run_in_two_pieces_equals_one(bias, pressure, here, capsys):
     expected = {"md.yaml", "COLVAR", "trajectory.extxyz", "checkpoint"} | WRITTEN.get(bias, set())
     assert names == expected
     assert "goes on from step 13" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("bias", ["metadynamics", "deep_ves"])
+def test_walkers_share_a_bias(bias, here):
+    shown = [*SILICON, *SHORT, *BIASES[bias], "--temperature", "900", "--steps", "12", "--seed", "4"]
+    started = []
+    for number in range(2):
+        shared = f"bias.walkers={{directory: shared, walker: {number}, walkers: 2}}"
+        words = ["md", *shown, "--set", shared, "--directory", f"walker{number}"]
+        command = [
+            sys.executable,
+            "-c",
+            f"from ase_mlsample.cli import main; raise SystemExit(main({words}))",
+        ]
+        started.append(subprocess.Popen(command))
+    assert [process.wait(timeout=120) for process in started] == [0, 0]
+    logs = [read_colvar(here / f"walker{number}" / "COLVAR") for number in range(2)]
+    assert not np.allclose(logs[0]["distance"], logs[1]["distance"])
+    name = {"metadynamics": "HILLS", "deep_ves": "SAMPLES"}[bias]
+    assert {path.name for path in (here / "shared").iterdir()} == {f"{name}.0", f"{name}.1"}
+    if bias == "deep_ves":
+        np.testing.assert_array_equal(logs[0]["kl"], logs[1]["kl"])
 
 
 def test_plain_md_is_langevin_dynamics(here):
