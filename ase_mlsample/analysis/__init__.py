@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ase_mlsample.analysis.free_energy import FreeEnergy
     from ase_mlsample.analysis.jackknife import jackknife
     from ase_mlsample.analysis.minima import Minimum, find_minima
+    from ase_mlsample.analysis.perturbation import Perturbation, perturb_free_energy
     from ase_mlsample.analysis.umbrella_analysis import CombinedWindows, Window, combine_windows
     from ase_mlsample.analysis.uncertainty import ErrorBins, error_by_sigma
 
@@ -33,6 +34,7 @@ __all__ = [
     "ErrorSummary",
     "FreeEnergy",
     "Minimum",
+    "Perturbation",
     "SizeDistribution",
     "Window",
     "block_error",
@@ -45,6 +47,7 @@ __all__ = [
     "find_minima",
     "fit_equation_of_state",
     "jackknife",
+    "perturb_free_energy",
     "read_colvar",
     "read_free_energy",
     "size_distribution",
@@ -64,6 +67,7 @@ __getattr__, __dir__ = lazy_names(
         "ErrorSummary": "errors",
         "FreeEnergy": "free_energy",
         "Minimum": "minima",
+        "Perturbation": "perturbation",
         "SizeDistribution": "clusters",
         "Window": "umbrella_analysis",
         "block_error": "blocks",
@@ -76,6 +80,7 @@ __getattr__, __dir__ = lazy_names(
         "find_minima": "minima",
         "fit_equation_of_state": "eos",
         "jackknife": "jackknife",
+        "perturb_free_energy": "perturbation",
         "read_colvar": "colvar",
         "read_free_energy": "fes_files",
         "size_distribution": "clusters",

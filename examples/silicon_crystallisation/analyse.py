@@ -35,12 +35,17 @@ BLOCKS = (10, 20)
 PUBLISHED = {"from_liquid": 77.7, "from_crystal": 67.0, "liquid": 1, "crystal": 215}  # k_BT, atoms
 
 
-def from_network(folder: Path) -> FreeEnergy:
-    """−V − k_BT ln p of the network and its target as they are now, in k_BT."""
+def load_bias(folder: Path) -> DeepVESBias:
+    """The bias of the run as it is now."""
     state = read_checkpoint(folder / "checkpoint").bias
     bias = DeepVESBias(**state["settings"])
     bias.load_state_dict(state)
-    (axis,), energy = bias.free_energy()
+    return bias
+
+
+def from_network(folder: Path) -> FreeEnergy:
+    """−V − k_BT ln p of the network and its target as they are now, in k_BT."""
+    (axis,), energy = load_bias(folder).free_energy()
     return FreeEnergy((axis,), energy / KT, 1.0, (None,))
 
 
@@ -94,8 +99,8 @@ def clusters_of(atoms: Atoms) -> Clusters:
     return find_clusters(atoms, "crystallinity", cutoff=BOND, threshold=THRESHOLD)
 
 
-def write_snapshots(folder: Path, frames: list[Atoms], places: dict[str, float]) -> dict[str, Any]:
-    """The frame nearest to each place, with crystallinity and cluster of every atom."""
+def choose_snapshots(folder: Path, frames: list[Atoms], places: dict[str, float]) -> dict[str, Atoms]:
+    """Write the frame nearest to each place, with crystallinity and cluster of every atom."""
     values = np.array([frame.info["cv"] for frame in frames])
     found = {}
     for name, place in places.items():
@@ -104,11 +109,7 @@ def write_snapshots(folder: Path, frames: list[Atoms], places: dict[str, float])
         clusters.annotate(atoms)
         atoms.info["largest_cluster"] = clusters.largest
         write(folder / f"{name}.extxyz", atoms)
-        found[name] = {
-            "n": atoms.info["cv"],
-            "step": int(atoms.info["step"]),
-            "largest_cluster": clusters.largest,
-        }
+        found[name] = atoms
     return found
 
 
@@ -116,22 +117,43 @@ def draw(
     path: Path,
     log: tuple[np.ndarray, np.ndarray, np.ndarray],
     curves: dict[str, FreeEnergy],
-    largest: tuple[np.ndarray, np.ndarray, np.ndarray],
+    largest: tuple[np.ndarray, np.ndarray],
+    snapshots: dict[str, Atoms],
 ) -> None:
-    """The count in time, its free energy beside the published numbers, and the largest cluster."""
+    """The count in time, its free energy beside the published numbers, the largest cluster, snapshots."""
     times, n, phase = log
-    figure, panels = plt.subplots(3, figsize=(7.2, 9.6), layout="constrained", height_ratios=(2, 3, 2))
-    panels[0].plot(times / 1000, n, ".", markersize=0.8, rasterized=True)
+    layout = [[name] * len(snapshots) for name in ("time", "energy", "cluster")] + [list(snapshots)]
+    figure, panels = plt.subplot_mosaic(
+        layout, figsize=(7.2, 12.4), layout="constrained", height_ratios=(2, 3, 2, 2)
+    )
+    panels["time"].plot(times / 1000, n, ".", markersize=0.8, rasterized=True)
     if (phase == STATIC).any():
-        panels[0].axvspan(times[phase == STATIC][0] / 1000, times[-1] / 1000, color="0.9", zorder=0)
+        panels["time"].axvspan(times[phase == STATIC][0] / 1000, times[-1] / 1000, color="0.9", zorder=0)
     title = "Si 216, Stillinger–Weber, 1,700 K, 1 atm; grey: the bias is static"
-    panels[0].set(xlabel="time, ns", ylabel="cubic-diamond atoms n", title=title)
-    draw_energies(panels[1], curves)
-    panels[2].plot(largest[0] / 1000, largest[1], ".", markersize=2, label="n")
-    panels[2].plot(largest[0] / 1000, largest[2], ".", markersize=2, label="atoms in the largest cluster")
-    panels[2].set(xlabel="time, ns", ylabel="atoms", ylim=(-5, 1.25 * N_ATOMS))
-    panels[2].legend(frameon=False, ncols=2, markerscale=4, loc="upper right")
+    panels["time"].set(xlabel="time, ns", ylabel="cubic-diamond atoms n", title=title)
+    draw_energies(panels["energy"], curves)
+    panels["cluster"].plot([0, N_ATOMS], [0, N_ATOMS], color="0.7", linewidth=1)
+    panels["cluster"].plot(*largest, ".", markersize=3)
+    panels["cluster"].set(xlabel="cubic-diamond atoms n", ylabel="atoms in the largest cluster")
+    panels["cluster"].set(xlim=(-3, N_ATOMS + 3), ylim=(-5, N_ATOMS + 10))
+    for name, atoms in snapshots.items():
+        shown = draw_atoms(panels[name], atoms)
+        panels[name].set(title=f"{name.replace('_', ' ')}, n = {atoms.info['cv']:.0f}")
+    bar = {"location": "bottom", "shrink": 0.5, "aspect": 50, "label": "crystallinity"}
+    figure.colorbar(shown, ax=[panels[name] for name in snapshots], **bar)
     figure.savefig(path, dpi=160)
+    plt.close(figure)
+
+
+def draw_atoms(panel: Any, atoms: Atoms) -> Any:
+    """Look at atoms along z, the nearest on top."""
+    order = np.argsort(atoms.get_scaled_positions()[:, 2])
+    places, depth = atoms.get_positions(wrap=True)[order], np.linspace(0.5, 1, len(atoms))
+    colours = atoms.arrays["crystallinity"][order]
+    panel.set(aspect="equal", xticks=[], yticks=[])
+    return panel.scatter(
+        *places[:, :2].T, c=colours, s=55 * depth**2, vmin=0, vmax=1, edgecolors="0.2", linewidths=0.3
+    )
 
 
 def draw_energies(panel: Any, curves: dict[str, FreeEnergy]) -> None:
@@ -185,15 +207,15 @@ def main() -> None:
         f"published: {PUBLISHED['from_liquid']} and {PUBLISHED['from_crystal']} k_BT, minima near 1 and 215"
     )
 
-    frames: list[Atoms] = read(folder / "run.extxyz", ":")
+    frames: list[Atoms] = read(folder / "run.extxyz", "1:")  # without the ideal crystal it began with
     best = next((found for found in reversed(results.values()) if found), None)
     best = best or {"liquid": PUBLISHED["liquid"], "crystal": PUBLISHED["crystal"], "top": N_ATOMS / 2}
     places = {"liquid": best["liquid"], "transition_state": best["top"], "crystal": best["crystal"]}
-    steps = np.array([frame.info["time_fs"] for frame in frames]) / 1000
+    snapshots = choose_snapshots(folder, frames, places)
     counts = np.array([frame.info["cv"] for frame in frames])
     largest = np.array([clusters_of(frame).largest for frame in frames])
     shown = {label: made[-1] for label, made in curves.items()}
-    draw(folder / "silicon.png", (times, n, phase), shown, (steps, counts, largest))
+    draw(folder / "silicon.png", (times, n, phase), shown, (counts, largest), snapshots)
     froze, melted = transitions(n)
     summary = {
         "time_ns": times[-1] / 1000,
@@ -202,7 +224,14 @@ def main() -> None:
         "melted": melted,
         "free_energy": results,
         "published": PUBLISHED,
-        "snapshots": write_snapshots(folder, frames, places),
+        "snapshots": {
+            name: {
+                "n": atoms.info["cv"],
+                "step": int(atoms.info["step"]),
+                "largest_cluster": atoms.info["largest_cluster"],
+            }
+            for name, atoms in snapshots.items()
+        },
         "hours": sum(_seconds(folder)) / 3600,
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=1))

@@ -39,17 +39,21 @@ if SHORT:  # static after a few iterations, wherever the run is
 
 def variable() -> CollectiveVariable:
     """Number of atoms whose neighbours sit as in the crystal; smooth, between 0 and 216."""
-    crystal = bulk("Si", a=5.431, cubic=True)
-    crystallinity = EnvironmentSimilarity.from_crystal(crystal, sigma=0.40)
+    diamond = bulk("Si", a=5.431, cubic=True)
+    crystallinity = EnvironmentSimilarity.from_crystal(diamond, sigma=0.40)
     return crystallinity.count(threshold=THRESHOLD, nn=12, mm=24).named("n")
 
 
-def integrator(seed: int) -> StochasticCellRescaling:
-    """216 atoms of the crystal, at constant temperature and pressure."""
+def crystal(rng: np.random.Generator) -> Atoms:
+    """216 atoms of the crystal, with velocities."""
     atoms: Atoms = bulk("Si", a=5.461, cubic=True) * 3
-    rng = np.random.default_rng(seed)
     thermalize_momenta(atoms, TEMPERATURE_K, rng=rng)
-    atoms.calc = StillingerWeber()
+    return atoms
+
+
+def integrator(atoms: Atoms, calc: Any, rng: np.random.Generator) -> StochasticCellRescaling:
+    """Dynamics of the atoms with a calculator, at constant temperature and pressure."""
+    atoms.calc = calc
     return StochasticCellRescaling(
         atoms,
         TIMESTEP_FS * units.fs,
@@ -62,11 +66,12 @@ def integrator(seed: int) -> StochasticCellRescaling:
 
 def start_or_continue(folder: Path, seed: int) -> DeepVES:
     """The run in a folder, from its checkpoint if there is one."""
-    checkpoint = folder / "checkpoint"
+    checkpoint, rng = folder / "checkpoint", np.random.default_rng(seed)
+    driver = integrator(crystal(rng), StillingerWeber(), rng)
     if checkpoint.exists():
-        return DeepVES.load(checkpoint, integrator(seed), variable())
+        return DeepVES.load(checkpoint, driver, variable())
     return DeepVES(
-        integrator(seed),
+        driver,
         variable(),
         temperature_K=TEMPERATURE_K,
         bounds=[(0.0, float(N_ATOMS))],  # the count cannot leave them: no walls
