@@ -2,10 +2,10 @@
 
     python examples/silicon_crystallisation/analyse.py
 
-While the bias still learns the free energy is −V − k_BT ln p, of the network and its target. Once the bias is
-static, samples of that part are reweighted by e^{V/k_BT}, with errors from blocks. Everything goes into the
-folder of the run: silicon.png, summary.json, and liquid, transition_state and crystal as extxyz, coloured in
-`mlsample view` by crystallinity or cluster.
+While the bias still learns the free energy is −V − k_BT ln p, of the network and its target. Samples since
+the bias has come to rest, static or all but static, are reweighted by e^{V/k_BT}, with errors from blocks.
+Everything goes into the folder of the run: silicon.png, summary.json, and liquid, transition_state and
+crystal as extxyz, coloured in `mlsample view` by crystallinity or cluster.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from ase_mlsample.dynamics.checkpoint import read_checkpoint
 KT = TEMPERATURE_K * units.kB
 LIQUID, CRYSTAL = (0.0, 30.0), (N_ATOMS - 30.0, float(N_ATOMS))
 BOND = 3.1  # Å, half way between the first two shells of neighbours
-STATIC = 2  # in the log's column "phase"
+DRIFT = 1.0  # k_BT by which a bias at rest may still differ from what it is in the end
 BLOCKS = (10, 20)
 PUBLISHED = {"from_liquid": 77.7, "from_crystal": 67.0, "liquid": 1, "crystal": 215}  # k_BT, atoms
 
@@ -47,6 +47,26 @@ def from_network(folder: Path) -> FreeEnergy:
     """−V − k_BT ln p of the network and its target as they are now, in k_BT."""
     (axis,), energy = load_bias(folder).free_energy()
     return FreeEnergy((axis,), energy / KT, 1.0, (None,))
+
+
+def at_rest(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Times (ps) of the log, n, and which lines are of a bias at rest: those after the last beyond DRIFT.
+
+    That V did not move where the run was is all that matters: reweighting never asks for it elsewhere.
+    """
+    times, n, bias = read_colvar(folder / "COLVAR").columns(["time", "n", "bias"]).T
+    moved = np.flatnonzero(np.abs(bias - load_bias(folder).potential(n[:, None])[0]) > DRIFT * KT)
+    return times, n, np.arange(len(n)) > (moved[-1] if len(moved) else -1)
+
+
+def from_samples_at_rest(folder: Path) -> list[FreeEnergy]:
+    """Reweighted free energies, in each number of blocks; none until the run went both ways at rest."""
+    _, n, rest = at_rest(folder)
+    n = n[rest]
+    if len(n) < 2 * max(BLOCKS) or 0 in transitions(n):
+        return []
+    V = load_bias(folder).potential(n[:, None])[0]
+    return [reweighted(n, V, blocks) for blocks in BLOCKS]
 
 
 def reweighted(n: np.ndarray, bias: np.ndarray, blocks: int) -> FreeEnergy:
@@ -121,15 +141,15 @@ def draw(
     snapshots: dict[str, Atoms],
 ) -> None:
     """The count in time, its free energy beside the published numbers, the largest cluster, snapshots."""
-    times, n, phase = log
+    times, n, rest = log
     layout = [[name] * len(snapshots) for name in ("time", "energy", "cluster")] + [list(snapshots)]
     figure, panels = plt.subplot_mosaic(
         layout, figsize=(7.2, 12.4), layout="constrained", height_ratios=(2, 3, 2, 2)
     )
     panels["time"].plot(times / 1000, n, ".", markersize=0.8, rasterized=True)
-    if (phase == STATIC).any():
-        panels["time"].axvspan(times[phase == STATIC][0] / 1000, times[-1] / 1000, color="0.9", zorder=0)
-    title = "Si 216, Stillinger–Weber, 1,700 K, 1 atm; grey: the bias is static"
+    if "reweighted" in curves:
+        panels["time"].axvspan(times[rest][0] / 1000, times[-1] / 1000, color="0.9", zorder=0)
+    title = "Si 216, Stillinger–Weber, 1,700 K, 1 atm; grey: the bias is at rest"
     panels["time"].set(xlabel="time, ns", ylabel="cubic-diamond atoms n", title=title)
     draw_energies(panels["energy"], curves)
     panels["cluster"].plot([0, N_ATOMS], [0, N_ATOMS], color="0.7", linewidth=1)
@@ -195,11 +215,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--folder", type=Path, default=FOLDER)
     folder = parser.parse_args().folder
-    times, n, bias, phase = read_colvar(folder / "COLVAR").columns(["time", "n", "bias", "phase"]).T
+    times, n, rest = at_rest(folder)
     curves, results = {"network": [from_network(folder)]}, {}
-    static = phase == STATIC
-    if static.sum() >= 2 * max(BLOCKS):
-        curves["reweighted"] = [reweighted(n[static], bias[static], blocks) for blocks in BLOCKS]
+    if at_last := from_samples_at_rest(folder):
+        curves["reweighted"] = at_last
     for label, made in curves.items():
         results[label] = barriers(made)
         print(describe(label, results[label]))
@@ -215,11 +234,12 @@ def main() -> None:
     counts = np.array([frame.info["cv"] for frame in frames])
     largest = np.array([clusters_of(frame).largest for frame in frames])
     shown = {label: made[-1] for label, made in curves.items()}
-    draw(folder / "silicon.png", (times, n, phase), shown, (counts, largest), snapshots)
+    draw(folder / "silicon.png", (times, n, rest), shown, (counts, largest), snapshots)
     froze, melted = transitions(n)
     summary = {
         "time_ns": times[-1] / 1000,
-        "static_from_ns": float(times[static][0]) / 1000 if static.any() else None,
+        "at_rest_from_ns": float(times[rest][0]) / 1000 if at_last else None,
+        "crossings_at_rest": sum(transitions(n[rest])),
         "froze": froze,
         "melted": melted,
         "free_energy": results,

@@ -17,12 +17,12 @@ import numpy as np
 from analyse import (
     BLOCKS,
     KT,
-    STATIC,
+    at_rest,
     barriers,
     describe,
     draw_energies,
     from_network,
-    load_bias,
+    from_samples_at_rest,
     reweighted,
     transitions,
 )
@@ -58,14 +58,16 @@ def weighted(frames: list[Atoms]) -> Samples:
 
 
 def of_study(study: Path) -> tuple[Samples, str]:
-    """Frames under the static bias; until there are some all frames, each standing for its own n alone.
+    """Frames under the bias at rest; until it went both ways, all frames, each standing for its own n alone.
 
     Weights matter as far as the bias varies within a bin, and learning does not as far as all else follows n.
     """
     frames: list[Atoms] = read(study / "run.extxyz", ":")
-    static = load_bias(study).static_mask([atoms.info["step"] for atoms in frames])
-    if static.any():
-        return weighted([atoms for atoms, kept in zip(frames, static, strict=True) if kept]), "static"
+    times, n, rest = at_rest(study)
+    if 0 not in transitions(n[rest]):
+        return weighted(
+            [atoms for atoms in frames if atoms.info["time_fs"] >= 1000 * times[rest][0]]
+        ), "at rest"
     return Samples(after(frames, EQUILIBRATION), None), "learning"
 
 
@@ -125,11 +127,7 @@ class Difference(NamedTuple):
 
 def reference_curves(study: Path) -> list[FreeEnergy]:
     """F₁ of the study: reweighted, in both numbers of blocks, or of the network while it learns."""
-    n, bias, phase = read_colvar(study / "COLVAR").columns(["n", "bias", "phase"]).T
-    static = phase == STATIC
-    if static.sum() < 2 * max(BLOCKS):
-        return [from_network(study)]
-    return [reweighted(n[static], bias[static], blocks) for blocks in BLOCKS]
+    return from_samples_at_rest(study) or [from_network(study)]
 
 
 def direct_curves(log: dict[str, np.ndarray], since_ns: float) -> list[FreeEnergy] | None:
