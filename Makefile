@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 NATIVE := $(shell find ase_mlsample/_core -name '*.cpp' -o -name '*.hpp' 2>/dev/null)
 
-.PHONY: demo study test slow sanitize bench lint clean
+.PHONY: demo demo-dft study test slow sanitize bench lint clean
 .DELETE_ON_ERROR:
 
 $(VENV)/.installed: pyproject.toml constraints.txt CMakeLists.txt $(NATIVE)
@@ -23,6 +23,16 @@ examples/%_testset.extxyz: examples/%_testset.yaml | $(VENV)/.installed
 
 demo: $(VENV)/.installed examples/silicon_testset.extxyz   ## learn a silicon potential from nothing, by active learning
 	$(BIN)/mlsample run examples/silicon.yaml
+
+demo-dft: $(VENV)/.dft examples/silicon_dft_testset.extxyz  ## the same with density-functional theory (GPAW)
+	$(BIN)/mlsample run examples/silicon_dft.yaml
+
+$(VENV)/.dft: $(VENV)/.installed
+	@echo "Building GPAW (it needs: apt-get install -y g++ libxc-dev libopenblas-dev)"
+	@CC=g++ $(PIP) 'gpaw>=26.7'
+	@touch $@
+
+examples/silicon_dft_testset.extxyz: $(VENV)/.dft
 
 study: $(VENV)/.installed examples/silicon_testset.extxyz  ## the same with thousands of structures, about two hours
 	$(BIN)/mlsample run examples/silicon_study.yaml

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from ase_mlsample.active.config_file import read_config
     from ase_mlsample.active.executors import ProcessExecutor, SerialExecutor
     from ase_mlsample.active.ledger import Ledger
-    from ase_mlsample.active.loop import ActiveLoop
+    from ase_mlsample.active.loop import ActiveLoop, run
 
-__all__ = ["ActiveLoop", "Ledger", "ProcessExecutor", "RunConfig", "SerialExecutor", "read_config"]
+__all__ = ["ActiveLoop", "Ledger", "ProcessExecutor", "RunConfig", "SerialExecutor", "read_config", "run"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
@@ -22,5 +22,6 @@ __getattr__, __dir__ = lazy_names(
         "RunConfig": "config",
         "SerialExecutor": "executors",
         "read_config": "config_file",
+        "run": "loop",
     },
 )

@@ -22,11 +22,12 @@ from pydantic import (
     model_validator,
 )
 
-from ase_mlsample.active.factories import factory_name
-from ase_mlsample.active.label import Reference
+from ase_mlsample.active.executor_settings import ExecutorSettings
+from ase_mlsample.active.reference_settings import FREE_REFERENCE_KEYS, ReferenceSettings
 from ase_mlsample.training.settings import ModelSettings, TrainingSettings
 
 __all__ = [
+    "AsynchronousSettings",
     "CommitteeSettings",
     "ExecutorSettings",
     "ExploreSettings",
@@ -40,6 +41,7 @@ __all__ = [
     "StopSettings",
     "TransformSettings",
     "UncertaintyBiasSettings",
+    "comparable_part",
     "frozen_part",
 ]
 
@@ -52,38 +54,17 @@ def frozen_part(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in _FREE}
 
 
+def comparable_part(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`frozen_part` without what may change of the reference: how often and how long a label is tried."""
+    frozen = frozen_part(values)
+    if isinstance(frozen.get("reference"), Mapping):
+        kept = {key: item for key, item in frozen["reference"].items() if key not in FREE_REFERENCE_KEYS}
+        frozen["reference"] = kept
+    return frozen
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ReferenceSettings(_Section):
-    """The calculator that labels.
-
-    Attributes
-    ----------
-    factory : ``"module:factory"`` that returns an ASE calculator.
-    kwargs : its keyword arguments.
-    version : free text that tells two references with the same arguments apart.
-    max_force : eV/Å; a structure with a larger force is recorded as rejected and not learned from.
-    retries : further attempts at a label that failed.
-    timeout_s : limit of one attempt in seconds.
-    """
-
-    factory: str
-    kwargs: dict[str, Any] = Field(default_factory=dict)
-    version: str = ""
-    max_force: PositiveFloat = 20.0
-    retries: NonNegativeInt = 1
-    timeout_s: PositiveFloat | None = None
-
-    @field_validator("factory", mode="before")
-    @classmethod
-    def _by_name(cls, factory: Any) -> str:
-        return factory_name(factory)
-
-    def reference(self) -> Reference:
-        """The reference as workers know it."""
-        return Reference(self.factory, kwargs=self.kwargs, version=self.version, max_force=self.max_force)
 
 
 class _Named(BaseModel):
@@ -185,8 +166,9 @@ class ExplorerSettings(_Named):
 
     The argument ``cv`` is a collective variable as `ase_mlsample.cvs.make_cv` takes it: text such as
     ``StructureFactor(q=1.96).mean()``, a mapping such as ``{variable: Distance, first: 0, second: 1}``, or a
-    list of these. What an explorer with metadynamics has filled, its trajectories of later generations start
-    from.
+    list of these. What the trajectories of `MetadynamicsExplorer` or `OPESExplorer` have filled, and what
+    those of `VESExplorer` or `DeepVESExplorer` have learned, the ones of later generations start from.
+    `StaticBiasExplorer` reads its ``bias`` from a file, whose path is relative to the configuration's.
 
     Attributes
     ----------
@@ -304,19 +286,21 @@ class StopSettings(_Section):
     flat: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.03
 
 
-class ExecutorSettings(_Section):
-    """Where work runs.
+class AsynchronousSettings(_Section):
+    """How sampling, labelling and training overlap in a run with ``mode: asynchronous``.
 
     Attributes
     ----------
-    workers : processes for labels and trajectories; 1 runs everything in this process.
-    threads : of each worker.
-    train_threads : of the training process; workers × threads where None.
+    train_after : new labels with which the next training begins; ``selection.batch`` plus
+        ``selection.audit`` where None.
+    max_staleness : in generations. A candidate that an older model than the newest proposed is judged again
+        by the newest before it is labelled, and dropped when that is certain of it, or when the newest is
+        more than this many generations ahead. At most (max_staleness + 1) · train_after labels are had
+        without a model that has learned from them: then labelling waits for the training.
     """
 
-    workers: PositiveInt = 1
-    threads: PositiveInt = 1
-    train_threads: PositiveInt | None = None
+    train_after: PositiveInt | None = None
+    max_staleness: NonNegativeInt = 2
 
 
 class RunConfig(_Section):
@@ -328,7 +312,11 @@ class RunConfig(_Section):
     directory : output folder.
     seed : of every random number.
     elements : of all structures.
-    reference, model, training, initial, explore, selection, stop, executors : see their classes.
+    reference, model, training, initial, explore, selection, stop, executors, asynchronous : see their
+        classes.
+    mode : "synchronous" (one step after the other; a seed gives the same data set whenever and wherever it
+        runs) or "asynchronous" (sampling, labelling and training overlap; what is proposed when depends on
+        how fast things go).
     fine_tuning : training settings of later generations, which then start from the model before; without them
         every generation is trained from nothing with ``training``.
     testset : extxyz file of held-out structures with ``REF_energy`` and ``REF_forces``, their class in
@@ -349,6 +337,8 @@ class RunConfig(_Section):
     selection: SelectionSettings = SelectionSettings()
     stop: StopSettings = StopSettings()
     executors: ExecutorSettings = ExecutorSettings()
+    mode: Literal["synchronous", "asynchronous"] = "synchronous"
+    asynchronous: AsynchronousSettings = AsynchronousSettings()
     testset: Path | None = None
     live: bool = True
 

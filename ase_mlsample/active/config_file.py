@@ -19,10 +19,11 @@ from ase_mlsample.active.config import (
     RunConfig,
     SamplerSettings,
 )
+from ase_mlsample.active.engines import check_executors
 from ase_mlsample.active.factories import as_arguments, build, build_explorer, build_sampler
 
 _INSTANT = (
-    "ase_mlsample.",
+    "ase_mlsample.calculators.",
     "ase.calculators.eam",
     "ase.calculators.emt",
     "ase.calculators.lj",
@@ -30,7 +31,7 @@ _INSTANT = (
     "ase.calculators.tersoff",
 )
 # what pydantic says of a choice between models, and no key
-_TAGS = ("ani", "committee", "one", "several")
+_TAGS = ("ani", "committee", "one", "several", "processes", "parsl", "dask")
 _EXPECTED = (ValueError, TypeError, KeyError, RuntimeError, OSError, NotImplementedError)
 
 __all__ = ["check_config", "differences", "dump_config", "explain", "parse_config", "read_config"]
@@ -81,9 +82,28 @@ def parse_config(values: Mapping[str, Any], *, source: str, folder: Path | None 
             if item["type"] != "too_short" or item["loc"] not in inner
         ]
         raise ValueError(f"{source}: " + "; ".join(dict.fromkeys(lines))) from None
-    if config.testset is not None and folder is not None:
-        config = config.model_copy(update={"testset": (folder / config.testset).resolve()})
-    return config
+    return config if folder is None else _with_files_in(folder, config)
+
+
+def _with_files_in(folder: Path, config: RunConfig) -> RunConfig:
+    """The configuration with the full paths of its input files."""
+    found: dict[str, Any] = {}
+    if config.testset is not None:
+        found["testset"] = (folder / config.testset).resolve()
+    explorers = [_with_bias_in(folder, item) for item in config.explore.explorers]
+    if any(new is not old for new, old in zip(explorers, config.explore.explorers, strict=True)):
+        several = isinstance(config.explore.dynamics, tuple)
+        dynamics = tuple(explorers) if several else explorers[0]
+        found["explore"] = config.explore.model_copy(update={"dynamics": dynamics})
+    return config.model_copy(update=found)
+
+
+def _with_bias_in(folder: Path, settings: ExplorerSettings) -> ExplorerSettings:
+    """An explorer's settings with the full path of the file that its bias is read from, if it is."""
+    bias = settings.arguments.get("bias")
+    if settings.explorer != "StaticBiasExplorer" or not isinstance(bias, str):
+        return settings
+    return settings.model_copy(update={"bias": str((folder / bias).resolve())})
 
 
 def check_config(config: RunConfig) -> None:
@@ -112,6 +132,7 @@ def check_config(config: RunConfig) -> None:
         with _Section(name):
             _check_sampler(settings, config.elements)
     _check_exploring(config.explore)
+    check_executors(config)
     if config.testset is not None:
         with _Section("testset"):
             _check_testset(config.testset)
@@ -203,6 +224,7 @@ def _check_explorer(settings: ExplorerSettings, limits: Mapping[str, Any]) -> No
         "keep_every": "selection.batch and selection.audit say what is kept",
         "guards": "explore.limits holds for all explorers",
         "visited": "the loop carries it from generation to generation",
+        "learned": "the loop carries it from generation to generation",
     }
     for key, reason in ours.items():
         if key in settings.arguments:
@@ -258,7 +280,7 @@ def explain(problem: Any, model: type[BaseModel]) -> str:
     location = [part for part in problem["loc"] if part not in _TAGS]
     path = ".".join(str(part) for part in location)
     if problem["type"] == "extra_forbidden":
-        known = _known_keys(location[:-1], model)
+        known = _known_keys(problem["loc"][:-1], model)
         near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}"
         return f"unknown key {path!r}; {hint}"
@@ -268,15 +290,24 @@ def explain(problem: Any, model: type[BaseModel]) -> str:
 
 def _known_keys(location: Sequence[Any], model: type[BaseModel]) -> list[str]:
     """Keys of the section at a place, found by walking the models."""
-    section = model
+    sections = [model]
     for part in location:
-        if isinstance(part, int):
-            continue
-        models = _models(section.model_fields[part].annotation)
-        if not models:
-            return []
-        section = models[-1] if part == "model" else models[0]
-    return list(section.model_fields)
+        if part in _TAGS:  # which of several models it is
+            named = [section for section in sections if _type_of(section) == part]
+            sections = named or sections
+        elif not isinstance(part, int):
+            section = sections[-1] if part == "model" else sections[0]
+            sections = _models(section.model_fields[part].annotation)
+            if not sections:
+                return []
+            sections = [sections[-1]] if part == "model" else sections
+    return list(sections[0].model_fields)
+
+
+def _type_of(section: type[BaseModel]) -> str | None:
+    field = section.model_fields.get("type")
+    named = get_args(field.annotation) if field is not None else ()
+    return named[0] if named else None
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

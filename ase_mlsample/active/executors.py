@@ -6,6 +6,7 @@ locks are in `ase_mlsample.active.tasks` and do not depend on the engine.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
@@ -19,6 +20,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from typing import ParamSpec, TypeVar
+
+from ase_mlsample.active.shutdown import interruption_point
 
 __all__ = ["ProcessExecutor", "SerialExecutor", "WorkerLost", "WorkerStartError", "check_main_guard"]
 
@@ -69,7 +72,7 @@ class SerialExecutor(Executor):
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
         try:
-            with _limited_threads(self.threads):
+            with _limited_threads(self.threads), interruption_point():
                 future.set_result(fn(*args, **kwargs))
         except Exception as error:  # handed on to whoever asks for the result
             future.set_exception(error)
@@ -109,6 +112,8 @@ class ProcessExecutor(Executor):
     ValueError
         Fewer than one worker or thread.
     """
+
+    disposable = True
 
     def __init__(self, workers: int, *, threads: int = 1) -> None:
         if workers < 1 or threads < 1:
@@ -153,6 +158,7 @@ class ProcessExecutor(Executor):
         try:
             return pool.submit(call).result()
         except BrokenProcessPool as error:
+            _kill_group(self._local.pid)  # what the dead worker had started may run on
             self._local.pool = None
             self._pools.discard(pool)
             pool.shutdown(wait=True)
@@ -166,7 +172,7 @@ class ProcessExecutor(Executor):
         with _start, _environment(self.threads):
             ready = pool.submit(os.getpid)
         try:
-            ready.result()
+            self._local.pid = ready.result()
         except BrokenProcessPool as error:
             self._pools.discard(pool)
             pool.shutdown(wait=True)
@@ -195,9 +201,10 @@ def _environment(threads: int) -> Iterator[None]:
 
 
 def _begin(parent: int) -> None:
-    """First thing in a worker: end with the parent, leave Ctrl-C to it."""
+    """First thing in a worker: a group of its own, the end with the parent; Ctrl-C is left to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.setsid()
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
@@ -207,11 +214,16 @@ def _watch(parent: int) -> None:
     # where there is no PDEATHSIG, and for a parent that died before it was set
     while os.getppid() == parent:
         time.sleep(1.0)
-    os._exit(1)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _kill_group(pid: int) -> None:
+    """Kill a worker and the programs that it has started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _kill(pid: int) -> None:
-    try:
+    _kill_group(pid)
+    with contextlib.suppress(ProcessLookupError):  # one that has no group yet
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return

@@ -85,7 +85,7 @@ def explore(
     level: float | None = None,
     limits: Mapping[str, Any] | None = None,
     live: tuple[str, str] | None = None,
-    visited: Sequence[Any] | None = None,
+    carried: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Run one trajectory until its end or until the gate stops it.
 
@@ -99,7 +99,7 @@ def explore(
     level : eV/Å, of the relative measure.
     limits : keywords of ``Guards``.
     live : folder and name of the file that shows the newest frame; it changes nothing else.
-    visited : where earlier generations left hills, for explorers with metadynamics.
+    carried : arguments of the explorer from earlier generations, for one with a bias.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def explore(
     calculator, rng = load_model(model), stream(*seed)
     atoms = next(iter(_sampler(start).sample(1, rng)))
     explorer = build_explorer(
-        dynamics.explorer, dynamics.arguments, gate=trust_gate(lo, hi, level), limits=limits, visited=visited
+        dynamics.explorer, dynamics.arguments, gate=trust_gate(lo, hi, level), limits=limits, carried=carried
     )
     surface = _surface(calculator, dynamics.uncertainty_bias)
     frames, run = _followed(explorer, surface, atoms, rng=rng, live=live)

@@ -136,7 +136,7 @@ def build_explorer(
     *,
     gate: UncertaintyGate,
     limits: Mapping[str, Any] | None = None,
-    visited: Sequence[Any] | None = None,
+    carried: Mapping[str, Any] | None = None,
 ) -> Explorer:
     """An explorer of ``ase_mlsample.dynamics`` by its class name, or any by ``"module:factory"``.
 
@@ -148,7 +148,8 @@ def build_explorer(
         `ase_mlsample.cvs.make_cv` makes of it.
     gate : that stops trajectories.
     limits : keywords of `ase_mlsample.dynamics.Guards`; without any the explorer's own hold.
-    visited : where earlier generations left hills, for explorers that say so in the summaries of their runs.
+    carried : further arguments, from earlier generations: ``visited`` or ``learned``, for explorers with such
+        entries in the summaries of their runs.
 
     Raises
     ------
@@ -162,8 +163,7 @@ def build_explorer(
         from ase_mlsample.cvs import make_cv
 
         given["cv"] = make_cv(arguments["cv"])
-    if visited is not None:
-        given["visited"] = visited
+    given |= carried or {}
     if limits:
         given["guards"] = build("ase_mlsample.dynamics:Guards", as_arguments(limits))
     explorer = build(_known(name, dynamics, "explorer", needs="explore"), given)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator, PropertyNotImplementedError
 
-from ase_mlsample.active.factories import build
+from ase_mlsample.active.factories import build, resolve
+from ase_mlsample.active.guardian import end_programs, guarded
+from ase_mlsample.references.failures import NotConverged, SetupFailure
 
-__all__ = ["Reference", "compute_label", "structure_hash"]
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+
+__all__ = ["Reference", "bare", "compute_label", "reference_name", "reported_version", "structure_hash"]
+
+_REFERENCES = "ase_mlsample.references"
 
 
 @dataclass(frozen=True)
@@ -28,27 +34,95 @@ class Reference:
     kwargs : its keyword arguments.
     version : whatever else tells two references apart (version of the code, pseudopotentials …).
     max_force : eV/Å; a structure with a larger force on an atom is recorded but not learned from.
+    reported : what the factory says of its code's version and pseudopotentials, see `reported_version`.
+    gentler : keyword arguments that take the place of the given ones for the 1st, 2nd … retry of a label that
+        did not converge; None for those that the factory offers as its attribute ``gentler``.
+    stress : whether labels have a stress where the calculator knows one.
     """
 
     factory: str
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
     max_force: float = float("inf")
+    reported: str = ""
+    gentler: Sequence[Mapping[str, Any]] | None = None
+    stress: bool = True
 
     @property
     def fingerprint(self) -> str:
         """``"r"`` and 16 hexadecimal digits: the same for two references that give the same labels."""
-        text = json.dumps([self.factory, dict(self.kwargs), self.version], sort_keys=True, default=str)
+        told: list[Any] = [self.factory, dict(self.kwargs), self.version]
+        if self.reported:
+            told.append(self.reported)
+        text = json.dumps(told, sort_keys=True, default=str)
         return "r" + hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def calculator(self) -> Calculator:
+    @property
+    def recipes(self) -> tuple[dict[str, Any], ...]:
+        """Keyword arguments of each recipe: as given first, then the gentler ones."""
+        gentler = self.gentler
+        if gentler is None:
+            gentler = getattr(resolve(self.factory), "gentler", ())
+        return (dict(self.kwargs), *({**self.kwargs, **changes} for changes in gentler))
+
+    def calculator(self, recipe: int = 0) -> Calculator:
         """Make the calculator; a worker makes it once."""
-        return _calculator(self.factory, json.dumps(dict(self.kwargs), sort_keys=True))
+        arguments = self.recipes[recipe] if recipe else dict(self.kwargs)
+        return _calculator(self.factory, json.dumps(arguments, sort_keys=True))
 
 
 @lru_cache(maxsize=2)
 def _calculator(factory: str, kwargs: str) -> Calculator:
     return build(factory, json.loads(kwargs))
+
+
+def reference_name(factory: str) -> str:
+    """``"module:factory"`` of a factory; a name without a colon is one of ``ase_mlsample.references``.
+
+    Raises
+    ------
+    ValueError
+        There is no such reference.
+    """
+    if ":" in factory:
+        return factory
+    import difflib
+
+    from ase_mlsample import references
+
+    known = [name for name in references.__all__ if name.islower() and name != "classify"]
+    if factory in known:
+        return f"{_REFERENCES}:{factory}"
+    near = difflib.get_close_matches(factory, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
+    raise ValueError(
+        f"no reference {factory!r}; {hint} Others are given as 'module:factory', such as "
+        "'ase.calculators.emt:EMT'"
+    )
+
+
+def reported_version(factory: str, kwargs: Mapping[str, Any]) -> str:
+    """What a factory's ``version(**kwargs)`` says of its code and pseudopotentials; "" if it has none.
+
+    Raises
+    ------
+    ReferenceFailure
+        The code is not installed, or a pseudopotential is missing.
+    ValueError
+        The factory does not know an argument.
+    """
+    version = getattr(resolve(factory), "version", None)
+    if not callable(version):
+        return ""
+    try:
+        return str(version(**kwargs))
+    except TypeError as error:
+        raise ValueError(f"{factory}: {error}") from error
+
+
+def bare(atoms: Atoms) -> Atoms:
+    """The structure alone: numbers, positions, cell and periodicity."""
+    return Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
 
 
 def structure_hash(atoms: Atoms) -> str:
@@ -61,13 +135,14 @@ def structure_hash(atoms: Atoms) -> str:
     return "s" + digest.hexdigest()
 
 
-def compute_label(*, atoms: Atoms, reference: Reference) -> dict[str, Any]:
+def compute_label(*, atoms: Atoms, reference: Reference, recipe: int = 0) -> dict[str, Any]:
     """Label one structure.
 
     Parameters
     ----------
     atoms : the structure; it is not changed.
     reference : the calculator to use.
+    recipe : 0 for its settings as given, n for the n-th gentler ones.
 
     Returns
     -------
@@ -80,28 +155,23 @@ def compute_label(*, atoms: Atoms, reference: Reference) -> dict[str, Any]:
     ------
     ValueError
         The answer is not finite, has the wrong shape, or the calculator changed the structure.
+    NotConverged
+        The calculator says that its electrons did not converge.
+    SetupFailure
+        It says that it knows the stress, and gives none for a periodic structure.
     """
-    work = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-    work.calc = calculator = reference.calculator()
+    work = bare(atoms)
     try:
-        forces = np.array(work.get_forces(apply_constraint=False), dtype=float)
-        energy = _energy(work, calculator)
-        stress = _stress(work)
+        with guarded():
+            work.calc = calculator = reference.calculator(recipe)
+            forces = np.array(work.get_forces(apply_constraint=False), dtype=float)
+            energy = _energy(work, calculator)
+            stress = _stress(work, calculator) if reference.stress else None
     except BaseException:
         _calculator.cache_clear()  # a calculator that failed may be in any state
+        end_programs()
         raise
-    if structure_hash(work) != structure_hash(atoms):
-        raise ValueError("the reference changed the positions or the cell of the structure it was given")
-    if forces.shape != (len(atoms), 3):
-        raise ValueError(f"the reference returned forces of shape {forces.shape} for {len(atoms)} atoms")
-    numbers: dict[str, Any] = {
-        "energy": energy,
-        "forces": forces,
-        **({} if stress is None else {"stress": stress}),
-    }
-    for name, value in numbers.items():
-        if not np.all(np.isfinite(value)):
-            raise ValueError(f"the reference returned a {name} that is not finite")
+    _check(atoms, work, {"energy": energy, "forces": forces, "stress": stress})
     largest = float(np.linalg.norm(forces, axis=1).max()) if len(forces) else 0.0
     return {
         "status": "labelled" if largest <= reference.max_force else "rejected",
@@ -112,16 +182,49 @@ def compute_label(*, atoms: Atoms, reference: Reference) -> dict[str, Any]:
     }
 
 
+def _check(atoms: Atoms, work: Atoms, label: Mapping[str, Any]) -> None:
+    """What must hold before a label counts."""
+    if structure_hash(work) != structure_hash(atoms):
+        raise ValueError("the reference changed the positions or the cell of the structure it was given")
+    if _says_not_converged(work.calc):
+        raise NotConverged(
+            f"{type(work.calc).__name__} says that the electrons of {atoms.get_chemical_formula()} did not "
+            "converge; allow more iterations, or give reference.gentler settings"
+        )
+    forces = label["forces"]
+    if forces.shape != (len(atoms), 3):
+        raise ValueError(f"the reference returned forces of shape {forces.shape} for {len(atoms)} atoms")
+    for name, value in label.items():
+        if value is not None and not np.all(np.isfinite(value)):
+            raise ValueError(f"the reference returned a {name} that is not finite")
+
+
+def _says_not_converged(calculator: Any) -> bool:
+    """Whether a calculator knows, as VASP's and GPAW's do, and says no."""
+    said = getattr(calculator, "converged", None)
+    if said is None:
+        said = getattr(getattr(calculator, "scf", None), "converged", None)
+    return isinstance(said, bool | np.bool_) and not said
+
+
 def _energy(atoms: Atoms, calculator: Calculator) -> float:
     if "free_energy" in calculator.implemented_properties:
         return float(atoms.get_potential_energy(force_consistent=True))
     return float(atoms.get_potential_energy())
 
 
-def _stress(atoms: Atoms) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+def _stress(atoms: Atoms, calculator: Calculator) -> np.ndarray[Any, np.dtype[np.float64]] | None:
     if atoms.cell.rank < 3:
         return None
+    from ase.calculators.calculator import PropertyNotImplementedError
+
     try:
         return np.array(atoms.get_stress(apply_constraint=False), dtype=float)
-    except (PropertyNotImplementedError, NotImplementedError):
+    except (PropertyNotImplementedError, NotImplementedError) as error:
+        if "stress" in calculator.implemented_properties and atoms.pbc.all():
+            raise SetupFailure(
+                f"{type(calculator).__name__} knows the stress but gave none for "
+                f"{atoms.get_chemical_formula()} ({error}); change its settings, or give "
+                "`reference.stress: false` to have labels without stress"
+            ) from error
         return None

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from ase import Atoms
 
 from ase_mlsample._files import write_atomic
 from ase_mlsample.active.models import evaluate, has_model, model_file, train
 from ase_mlsample.active.tasks import Task
 from ase_mlsample.active.workspace import Workspace
 
-__all__ = ["evaluate_model", "publish", "train_model"]
+__all__ = [
+    "evaluate_model",
+    "evaluation_task",
+    "keep_model",
+    "publish",
+    "train_model",
+    "training_task",
+]
 
 
 def train_model(workspace: Workspace, generation: int) -> None:
@@ -25,8 +34,15 @@ def train_model(workspace: Workspace, generation: int) -> None:
     frames = workspace.ledger.training_set(workspace.reference)
     before = workspace.ledger.stages().get(generation - 1, {}).get("train")
     if before is not None and before["n_frames"] == len(frames):
-        _keep_model(workspace, generation, before)
+        keep_model(workspace, generation, before)
         return
+    workspace.say(generation, f"training on {len(frames)} structures")
+    task = training_task(workspace, generation, frames)
+    workspace.ledger.finish_stage(generation, "train", workspace.run_needed("train", generation, task))
+
+
+def training_task(workspace: Workspace, generation: int, frames: Sequence[Atoms]) -> Task:
+    """The training of a generation's model on labelled structures."""
     tuned = workspace.config.fine_tuning is not None and generation > 0
     arguments = {
         "frames": frames,
@@ -38,11 +54,10 @@ def train_model(workspace: Workspace, generation: int) -> None:
         "elements": workspace.config.elements,
         "progress": workspace.console.is_terminal,
     }
-    workspace.say(generation, f"training on {len(frames)} structures")
     task = Task(workspace.key("train", generation), train, arguments)
     if task.key in workspace.store and not has_model(workspace.directory.model(generation)):
         workspace.store.remove(task.key)  # somebody removed the model that the result speaks of
-    workspace.ledger.finish_stage(generation, "train", workspace.run_needed("train", generation, task))
+    return task
 
 
 def evaluate_model(workspace: Workspace, generation: int) -> None:
@@ -53,12 +68,17 @@ def evaluate_model(workspace: Workspace, generation: int) -> None:
     RuntimeError
         The evaluation failed.
     """
+    task = evaluation_task(workspace, generation)
+    workspace.ledger.finish_stage(generation, "evaluate", workspace.run_needed("evaluate", generation, task))
+
+
+def evaluation_task(workspace: Workspace, generation: int) -> Task:
+    """The judgement of a generation's model on the held-out set."""
     arguments = {
         "model": str(workspace.directory.model(generation)),
         "testset": str(workspace.config.testset),
     }
-    task = Task(workspace.key("evaluate", generation), evaluate, arguments)
-    workspace.ledger.finish_stage(generation, "evaluate", workspace.run_needed("evaluate", generation, task))
+    return Task(workspace.key("evaluate", generation), evaluate, arguments)
 
 
 def publish(workspace: Workspace, generation: int) -> Path:
@@ -67,7 +87,8 @@ def publish(workspace: Workspace, generation: int) -> Path:
     return _copy(source, workspace.directory.path / source.name)
 
 
-def _keep_model(workspace: Workspace, generation: int, before: Mapping[str, Any]) -> None:
+def keep_model(workspace: Workspace, generation: int, before: Mapping[str, Any]) -> None:
+    """Let the model of the generation before be that of this one, too: nothing was learned."""
     source, target = (
         model_file(workspace.directory.model(generation - 1)),
         workspace.directory.model(generation),

@@ -9,144 +9,30 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
-from ase.db.core import check as check_key_values
-from ase.db.row import AtomsRow
-from ase.db.sqlite import SQLite3Database
 
 from ase_mlsample.active.label import structure_hash
-from ase_mlsample.active.ledger_tables import FORMAT, TABLES, LabelRow, Proposal, label_calculator
+from ase_mlsample.active.ledger_counts import LedgerCounts
+from ase_mlsample.active.ledger_tables import FORMAT, LabelRow, Proposal, label_calculator
+
+if TYPE_CHECKING:
+    from ase.db.row import AtomsRow
 
 __all__ = ["FORMAT", "LabelRow", "Ledger", "Proposal"]
 
+_LABEL_COLUMNS = "structure, status, max_force, error, attempts, seconds, kind, recipe, source"
+_ORDER = "order"
 
-class Ledger:
+
+class Ledger(LedgerCounts):
     """Everything a run knows; made by `create`, opened again by `open`.
 
     One process writes (the run that holds the directory's lock); others read at any time.
     """
-
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        # no lock file of ase.db's: it would outlive a killed process and block the next one for ever
-        self._db = SQLite3Database(str(self.path), create_indices=True, use_lock_file=False, serial=True)
-
-    @classmethod
-    def create(cls, path: Path | str, *, reference: str, config: Mapping[str, Any]) -> Ledger:
-        """Make a new ledger.
-
-        Parameters
-        ----------
-        path : of the file; it appears only when it is complete.
-        reference : fingerprint of the labels' reference.
-        config : the run's configuration, plain values.
-
-        Raises
-        ------
-        FileExistsError
-            There is a file already.
-        """
-        path = Path(path)
-        if path.exists():
-            raise FileExistsError(f"{path} exists already; open it with Ledger.open")
-        temporary = path.with_name(f".new-{path.name}")
-        temporary.unlink(missing_ok=True)
-        ledger = cls(temporary)
-        with ledger._write() as connection:
-            ledger._db._initialize(connection)
-            connection.executescript(TABLES)
-            meta = {"format": FORMAT, "reference": reference, "config": config, "created": time.time()}
-            rows = [(key, json.dumps(value)) for key, value in meta.items()]
-            connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)
-        temporary.rename(path)
-        return cls(path)
-
-    @classmethod
-    def open(cls, path: Path | str) -> Ledger:
-        """Open a ledger and check that this version can read it.
-
-        Raises
-        ------
-        FileNotFoundError
-            No such file.
-        ValueError
-            It is not a ledger, or one of another format version.
-        """
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no ledger at {path}; `mlsample run` makes one")
-        ledger = cls(path)
-        try:
-            found = ledger.meta("format")
-        except (sqlite3.DatabaseError, KeyError):
-            raise ValueError(
-                f"{path} is not a ledger of a run (it lacks a ledger's tables); give another directory"
-            ) from None
-        if found != FORMAT:
-            raise ValueError(
-                f"{path} has ledger format {found}; this version of ase-mlsample reads format {FORMAT}. "
-                "Go on with the version that wrote it, or start in another directory"
-            )
-        return ledger
-
-    @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction over ase.db's tables and ours."""
-        with self._db as database:
-            yield database.connection
-
-    @contextmanager
-    def _read(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=20)
-        try:
-            yield connection
-        finally:
-            connection.close()
-
-    def meta(self, key: str) -> Any:
-        """A fact about the whole run: "format", "reference", "config", "created" and what was set."""
-        with self._read() as connection:
-            found = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        if found is None:
-            raise KeyError(f"the ledger {self.path} holds no {key!r}")
-        return json.loads(found[0])
-
-    def set_meta(self, key: str, value: Any) -> None:
-        """Replace a fact about the whole run."""
-        with self._write() as connection:
-            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
-
-    # -- stages: what a generation has behind it
-
-    def finish_stage(self, generation: int, name: str, summary: Mapping[str, Any]) -> None:
-        """Record that a stage of a generation is complete, with its numbers."""
-        with self._write() as connection:
-            self._finish_stage(connection, generation, name, summary)
-
-    @staticmethod
-    def _finish_stage(
-        connection: sqlite3.Connection, generation: int, name: str, summary: Mapping[str, Any]
-    ) -> None:
-        row = (generation, name, json.dumps(summary), time.time())
-        connection.execute("INSERT OR REPLACE INTO stages VALUES (?, ?, ?, ?)", row)
-
-    def stages(self) -> dict[int, dict[str, dict[str, Any]]]:
-        """Summaries of all complete stages, by generation and name."""
-        with self._read() as connection:
-            rows = connection.execute(
-                "SELECT generation, name, summary FROM stages ORDER BY generation, finished"
-            ).fetchall()
-        found: dict[int, dict[str, dict[str, Any]]] = {}
-        for generation, name, summary in rows:
-            found.setdefault(generation, {})[name] = json.loads(summary)
-        return found
 
     # -- structures
 
@@ -168,24 +54,32 @@ class Ledger:
             How many were new.
         """
         with self._write() as connection:
-            known = {row[0] for row in connection.execute("SELECT structure FROM proposals")}
             new = 0
             for position, atoms in enumerate(frames):
                 structure = structure_hash(atoms)
-                if structure in known:
-                    continue
-                known.add(structure)
-                row = self._write_row(atoms, structure, generation, "proposed")
-                connection.execute(
-                    "INSERT INTO proposals VALUES (?, ?, ?, ?)", (structure, row, generation, position)
-                )
-                new += 1
+                if self._proposal(connection, structure) is None:
+                    row = self._write_row(atoms, structure, generation, "proposed")
+                    self._insert_proposal(connection, Proposal(structure, row, generation), position)
+                    new += 1
             self._finish_stage(connection, generation, stage, {**summary, "proposed": new})
         return new
+
+    @staticmethod
+    def _proposal(connection: sqlite3.Connection, structure: str) -> Proposal | None:
+        query = "SELECT structure, row, generation FROM proposals WHERE structure = ?"
+        found = connection.execute(query, (structure,)).fetchone()
+        return None if found is None else Proposal(*found)
+
+    @staticmethod
+    def _insert_proposal(connection: sqlite3.Connection, proposal: Proposal, position: int) -> None:
+        values = (proposal.structure, proposal.row, proposal.generation, position)
+        connection.execute("INSERT INTO proposals VALUES (?, ?, ?, ?)", values)
 
     def _write_row(
         self, atoms: Atoms, structure: str, generation: int, status: str, row: int | None = None
     ) -> int:
+        from ase.db.core import check as check_key_values
+
         info = {
             key: value for key, value in atoms.info.items() if isinstance(value, str | int | float | bool)
         }
@@ -203,17 +97,46 @@ class Ledger:
     def proposals(self, generation: int | None = None) -> list[Proposal]:
         """Structures in the order of their proposal, of one generation or all."""
         where, values = ("", ()) if generation is None else ("WHERE generation = ?", (generation,))
+        return self._proposals(f"FROM proposals p {where} ORDER BY p.generation, p.position, p.row", values)
+
+    def find(self, structures: Sequence[str]) -> list[Proposal]:
+        """Structures by their hashes, in the order of these; unknown ones are left out."""
         with self._read() as connection:
-            rows = connection.execute(
-                f"SELECT structure, row, generation FROM proposals {where} ORDER BY generation, position",  # noqa: S608
-                values,
-            ).fetchall()
-        return [Proposal(*row) for row in rows]
+            found = [self._proposal(connection, structure) for structure in structures]
+        return [proposal for proposal in found if proposal is not None]
+
+    def _proposals(self, rest: str, values: Sequence[Any] = ()) -> list[Proposal]:
+        query = f"SELECT p.structure, p.row, p.generation {rest}"
+        with self._read() as connection:
+            return [Proposal(*row) for row in connection.execute(query, values)]
 
     def atoms(self, proposals: Iterable[Proposal]) -> list[Atoms]:
         """The structures themselves, with their provenance in ``info`` and, if labelled, the label."""
-        with self._db:
-            return [self._atoms(self._db._get_row(proposal.row), proposal) for proposal in proposals]
+        return list(self.stream(proposals))
+
+    def stream(self, proposals: Iterable[Proposal]) -> Iterator[Atoms]:
+        """`atoms`, one at a time: what is not kept needs no memory."""
+        with self._read() as connection:  # of its own: whoever takes the structures may write meanwhile
+            self._db._initialize(connection)
+            for proposal in proposals:
+                query = "SELECT * FROM systems WHERE id = ?"
+                values = connection.execute(query, (proposal.row,)).fetchone()
+                yield self._atoms(self._db._convert_tuple_to_row(values), proposal)
+
+    def provenance(self, reference: str) -> Iterator[tuple[Proposal, dict[str, Any], str]]:
+        """Each structure's ``info`` and state ("labelled" … or "waiting"), without the structure itself."""
+        query = (
+            "SELECT p.structure, p.row, p.generation, s.data, COALESCE(l.status, 'waiting') "
+            "FROM proposals p JOIN systems s ON s.id = p.row "
+            "LEFT JOIN labels l ON l.structure = p.structure AND l.reference = ? "
+            "ORDER BY p.generation, p.position, p.row"
+        )
+        with self._read() as connection:
+            self._db._initialize(connection)
+            # all at once: an open query would keep the writer waiting
+            rows = connection.execute(query, (reference,)).fetchall()
+        for *proposal, data, status in rows:
+            yield Proposal(*proposal), self._db.decode(data).get("info", {}), status
 
     @staticmethod
     def _atoms(row: AtomsRow, proposal: Proposal) -> Atoms:
@@ -246,35 +169,94 @@ class Ledger:
                     self._write_row(
                         atoms, proposal.structure, proposal.generation, result["status"], proposal.row
                     )
-                error = result.get("error")
-                row = (
-                    proposal.structure, reference, result["status"], proposal.row, result.get("max_force"),
-                    None if error is None else f"{error['type']}: {error['message']}",
-                    result.get("attempts", 1), result.get("seconds", 0.0),
-                )  # fmt: skip
-                connection.execute("INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+                self._insert_label(connection, proposal, reference, result)
+
+    @staticmethod
+    def _insert_label(
+        connection: sqlite3.Connection, proposal: Proposal, reference: str, result: Mapping[str, Any]
+    ) -> None:
+        error = result.get("error")
+        row = (
+            proposal.structure, reference, result["status"], proposal.row, result.get("max_force"),
+            None if error is None else f"{error['type']}: {error['message']}",
+            result.get("attempts", 1), result.get("seconds", 0.0), proposal.generation,
+            None if error is None else error.get("kind", "unknown"),
+            result.get("recipe", 0), result.get("source", "computed"),
+        )  # fmt: skip
+        connection.execute(
+            "INSERT INTO labels (structure, reference, status, row, max_force, error, attempts, seconds, "
+            "generation, kind, recipe, source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            row,
+        )
+
+    def add_labelled(
+        self, reference: str, generation: int, frames: Iterable[tuple[Atoms, Mapping[str, Any]]]
+    ) -> dict[str, int]:
+        """Record structures together with labels that were had elsewhere, all in one transaction.
+
+        Parameters
+        ----------
+        reference : fingerprint of the reference that the labels are of.
+        generation : that structures which are new belong to.
+        frames : structures, each with its label as `compute_label` returns it; ``source`` says whence.
+
+        Returns
+        -------
+        dict
+            Numbers of structures that were "new", "waiting" (known, and had no label), and "known" (left
+            out: they had one, or were listed before).
+        """
+        counts = {"new": 0, "waiting": 0, "known": 0}
+        with self._write() as connection:
+            last = connection.execute("SELECT MAX(position) FROM proposals").fetchone()[0]
+            for position, (atoms, result) in enumerate(frames, start=0 if last is None else last + 1):
+                structure = structure_hash(atoms)
+                known = self._proposal(connection, structure)
+                if known is not None and self._has_label(connection, structure, reference):
+                    counts["known"] += 1
+                    continue
+                counts["new" if known is None else "waiting"] += 1
+                copy = atoms.copy()
+                copy.calc = label_calculator(copy, result)
+                owner = generation if known is None else known.generation
+                row = self._write_row(
+                    copy, structure, owner, result["status"], None if known is None else known.row
+                )
+                proposal = Proposal(structure, row, owner)
+                if known is None:
+                    self._insert_proposal(connection, proposal, position)
+                self._insert_label(connection, proposal, reference, result)
+        return counts
 
     @staticmethod
     def _has_label(connection: sqlite3.Connection, structure: str, reference: str) -> bool:
         query = "SELECT 1 FROM labels WHERE structure = ? AND reference = ?"
         return connection.execute(query, (structure, reference)).fetchone() is not None
 
-    def labels(self, reference: str) -> dict[str, LabelRow]:
-        """Labels of a reference, failed and rejected ones included, by structure."""
+    def labels(self, reference: str, generation: int | None = None) -> dict[str, LabelRow]:
+        """Labels of a reference by structure, failed and rejected ones too; of one generation, or all."""
+        where, values = ("", ()) if generation is None else (" AND generation = ?", (generation,))
+        query = f"SELECT {_LABEL_COLUMNS} FROM labels WHERE reference = ?{where}"  # noqa: S608 - our own text
         with self._read() as connection:
-            rows = connection.execute(
-                "SELECT structure, status, max_force, error, attempts, seconds "
-                "FROM labels WHERE reference = ?",
-                (reference,),
-            ).fetchall()
-        return {row[0]: LabelRow(*row) for row in rows}
+            return {row[0]: LabelRow(*row) for row in connection.execute(query, (reference, *values))}
 
-    def forget_failures(self, reference: str) -> list[str]:
-        """Drop the records of failed labels, so that they are tried again; returns their structures."""
-        with self._write() as connection:
-            query = "SELECT structure FROM labels WHERE reference = ? AND status = 'failed'"
-            failed = [row[0] for row in connection.execute(query, (reference,))]
-            connection.execute("DELETE FROM labels WHERE reference = ? AND status = 'failed'", (reference,))
+    def forget_failures(self, reference: str, *, kind: str | None = None) -> list[str]:
+        """Drop the records of failed labels, so that they are tried again; returns their structures.
+
+        Parameters
+        ----------
+        reference : fingerprint of the reference.
+        kind : only failures of this kind.
+        """
+        where, values = "reference = ? AND status = 'failed'", [reference]
+        if kind is not None:
+            where, values = f"{where} AND kind = ?", [*values, kind]
+        query = f"SELECT structure FROM labels WHERE {where}"  # noqa: S608 - our own text
+        with self._read() as connection:
+            failed = [row[0] for row in connection.execute(query, values)]
+        if failed:
+            with self._write() as connection:
+                connection.execute(f"DELETE FROM labels WHERE {where}", values)  # noqa: S608
         return failed
 
     def training_set(self, reference: str) -> list[Atoms]:
@@ -283,27 +265,33 @@ class Ledger:
         ``info["REF_energy"]`` in eV, ``arrays["REF_forces"]`` (N, 3) in eV/Å, ``info["REF_stress"]`` (6,) in
         eV/Å³.
         """
-        place = {structure: number for number, structure in enumerate(self._order() or ())}
-        accepted = self._accepted(reference)
-        return self.atoms(sorted(accepted, key=lambda proposal: place.get(proposal.structure, len(place))))
+        return self.atoms(self.accepted(reference))
 
-    def _accepted(self, reference: str) -> list[Proposal]:
-        labels = self.labels(reference)
-        return [
-            proposal
-            for proposal in self.proposals()
-            if proposal.structure in labels and labels[proposal.structure].status == "labelled"
-        ]
+    def accepted(self, reference: str) -> list[Proposal]:
+        """The structures of `training_set`, in its order."""
+        return self._proposals(
+            "FROM proposals p JOIN labels l ON l.structure = p.structure AND l.reference = ? "
+            "AND l.status = 'labelled' LEFT JOIN places o ON o.structure = p.structure "
+            "ORDER BY o.place IS NULL, o.place, p.generation, p.position, p.row",
+            (reference,),
+        )
 
     def waiting(self, reference: str) -> list[Proposal]:
         """Structures without a label, be it a failed one, in the order of their proposal."""
-        labels = self.labels(reference)
-        return [proposal for proposal in self.proposals() if proposal.structure not in labels]
+        return self._proposals(
+            "FROM proposals p LEFT JOIN labels l ON l.structure = p.structure AND l.reference = ? "
+            "WHERE l.structure IS NULL ORDER BY p.generation, p.position, p.row",
+            (reference,),
+        )
 
     @property
     def has_order(self) -> bool:
         """Whether `keep_order` was ever called."""
-        return self._order() is not None
+        try:
+            self.meta(_ORDER)
+        except KeyError:
+            return False
+        return True
 
     def keep_order(self, reference: str, *, generations: Container[int] | None = None) -> None:
         """Give the accepted labels that have none a place in the training set, for good.
@@ -316,64 +304,16 @@ class Ledger:
         reference : fingerprint of the reference.
         generations : only of structures proposed in these.
         """
-        order = self._order() or []
-        known = set(order)
-        order += [
-            proposal.structure
-            for proposal in self._accepted(reference)
-            if proposal.structure not in known and (generations is None or proposal.generation in generations)
-        ]
-        self.set_meta("order", order)
-
-    def _order(self) -> list[str] | None:
-        try:
-            return list(self.meta("order"))
-        except KeyError:
-            return None
-
-    # -- tasks
-
-    def add_tasks(self, kind: str, generation: int, results: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-        """Record finished tasks: key, status, attempts, seconds, error."""
-        rows = []
-        for key, result in results:
-            error = result.get("error")
-            text = None if error is None else f"{error['type']}: {error['message']}"
-            attempts, seconds = result.get("attempts", 1), result.get("seconds", 0.0)
-            rows.append((key, kind, generation, result["status"], attempts, seconds, text, time.time()))
+        new = self._proposals(
+            "FROM proposals p JOIN labels l ON l.structure = p.structure AND l.reference = ? "
+            "AND l.status = 'labelled' LEFT JOIN places o ON o.structure = p.structure "
+            "WHERE o.place IS NULL ORDER BY p.generation, p.position, p.row",
+            (reference,),
+        )
+        placed = [p.structure for p in new if generations is None or p.generation in generations]
         with self._write() as connection:
-            connection.executemany("INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-
-    def task_counts(self, generation: int) -> dict[str, dict[str, int]]:
-        """Numbers of finished tasks of a generation by kind and status."""
-        with self._read() as connection:
-            rows = connection.execute(
-                "SELECT kind, status, COUNT(*) FROM tasks WHERE generation = ? GROUP BY kind, status",
-                (generation,),
-            ).fetchall()
-        counts: dict[str, dict[str, int]] = {}
-        for kind, status, number in rows:
-            counts.setdefault(kind, {})[status] = number
-        return counts
-
-    def task_seconds(self) -> dict[int, dict[str, float]]:
-        """Time that workers spent on finished tasks, in seconds, by generation and kind."""
-        with self._read() as connection:
-            rows = connection.execute(
-                "SELECT generation, kind, SUM(seconds) FROM tasks "
-                "GROUP BY generation, kind ORDER BY MIN(finished)"
-            ).fetchall()
-        found: dict[int, dict[str, float]] = {}
-        for generation, kind, seconds in rows:
-            found.setdefault(generation, {})[kind] = seconds
-        return found
-
-    def stage_ends(self) -> dict[int, dict[str, float]]:
-        """When stages ended, in seconds since 1970, by generation and name."""
-        query = "SELECT generation, name, finished FROM stages ORDER BY generation, finished"
-        with self._read() as connection:
-            rows = connection.execute(query).fetchall()
-        found: dict[int, dict[str, float]] = {}
-        for generation, name, finished in rows:
-            found.setdefault(generation, {})[name] = finished
-        return found
+            last = connection.execute("SELECT MAX(place) FROM places").fetchone()[0]
+            first = 0 if last is None else last + 1
+            rows = [(structure, place) for place, structure in enumerate(placed, start=first)]
+            connection.executemany("INSERT INTO places VALUES (?, ?)", rows)
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_ORDER, json.dumps("places")))

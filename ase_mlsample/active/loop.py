@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +12,19 @@ from rich.console import Console
 
 from ase_mlsample.active.config import RunConfig
 from ase_mlsample.active.config_file import check_config
+from ase_mlsample.active.engines import open_executors
+from ase_mlsample.active.executor_settings import KINDS
 from ase_mlsample.active.executors import check_main_guard
 from ase_mlsample.active.labelling import label_proposals, take_in
 from ase_mlsample.active.learning import evaluate_model, publish, train_model
 from ase_mlsample.active.proposing import explore_and_select, propose_initial, propose_nothing
 from ase_mlsample.active.run_directory import RunDirectory
+from ase_mlsample.active.shutdown import interruptible
 from ase_mlsample.active.stop import stop_reason
 from ase_mlsample.active.summary import generation_table, wide_console, write_summary
-from ase_mlsample.active.workspace import Workspace, open_executors
+from ase_mlsample.active.workspace import Workspace
 
-__all__ = ["ActiveLoop"]
+__all__ = ["ActiveLoop", "run"]
 
 Step = Callable[[Workspace, int], None]
 
@@ -86,19 +86,52 @@ class ActiveLoop:
         """
         check_main_guard()
         check_config(self.config)
-        with RunDirectory(self.config) as directory, _signals():
+        with RunDirectory(self.config) as directory, interruptible():
             directory.log.write("resumed" if directory.resumed else "started", name=self.config.name)
-            try:
-                with open_executors(self.config.executors, self._given) as executors:
-                    workspace = Workspace(directory, executors, console=self.console)
+            with open_executors(self.config, self._given, folder=directory.path) as executors:
+                workspace = Workspace(directory, executors, console=self.console)
+                try:
                     take_in(workspace, retry_failed=retry_failed)
-                    return self._generations(workspace, retry_failed=retry_failed)
+                    return self._course(workspace, retry_failed=retry_failed)
+                except KeyboardInterrupt as interruption:
+                    self._wind_down(workspace, interruption)
+                    raise
+                except Exception as error:
+                    directory.log.write("failed", error=f"{type(error).__name__}: {error}")
+                    raise
+
+    def _course(self, workspace: Workspace, *, retry_failed: bool) -> dict[str, Any]:
+        if self.config.mode == "synchronous":
+            return self._generations(workspace, retry_failed=retry_failed)
+        from ase_mlsample.active.asynchronous import run_asynchronously
+
+        summary = run_asynchronously(workspace, show=self._show, retry_failed=retry_failed)
+        self._print(f"Finished: {summary['finished']}. Everything is in {workspace.directory.path}")
+        return summary
+
+    def _wind_down(self, workspace: Workspace, interruption: KeyboardInterrupt) -> None:
+        """Let labels that run finish and record them; the rest is in the ledger, to be done."""
+        log, labels = workspace.log, workspace.executors["label"]
+        log.write("interrupted", why=str(interruption), running=labels.under_way)
+        if getattr(interruption, "at_once", False):
+            return
+        if labels.under_way:
+            self._print(f"{interruption}: labels that run are finished first; once more ends the run at once")
+            try:
+                labels.drain()
             except KeyboardInterrupt:
-                directory.log.write("interrupted")
+                log.write("interrupted_again", unfinished=labels.under_way)
                 raise
-            except Exception as error:
-                directory.log.write("failed", error=f"{type(error).__name__}: {error}")
-                raise
+        finished = take_in(workspace)
+        waiting = len(workspace.ledger.waiting(workspace.reference))
+        log.write("wound_down", finished=finished, waiting=waiting)
+        self._print(
+            f"{finished} labels were finished and {waiting} structures wait for theirs; "
+            f"run it again to go on in {workspace.directory.path}"
+        )
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _generations(self, workspace: Workspace, *, retry_failed: bool) -> dict[str, Any]:
         steps: dict[str, Step] = {
@@ -122,8 +155,7 @@ class ActiveLoop:
                 summary = self._show(workspace, generation)
                 if reason is not None:
                     workspace.log.write("finished", reason=reason)
-                    text = f"Finished: {reason}. Everything is in {workspace.directory.path}"
-                    workspace.console.print(text, highlight=False, markup=False, soft_wrap=True)
+                    self._print(f"Finished: {reason}. Everything is in {workspace.directory.path}")
                     return summary
             generation += 1
 
@@ -135,33 +167,40 @@ class ActiveLoop:
         seconds = round(time.monotonic() - began, 2)
         workspace.log.write("stage", generation=generation, stage=name, seconds=seconds)
 
-    def _show(self, workspace: Workspace, generation: int) -> dict[str, Any]:
+    def _show(self, workspace: Workspace, generation: int, *, report: bool = True) -> dict[str, Any]:
         publish(workspace, generation)
         summary = write_summary(workspace.ledger, workspace.directory.path)
         workspace.log.write("generation", generation=generation)
         workspace.console.print(generation_table(summary))
-        if self.report is not None:
+        if self.report is not None and report:
             try:
                 self.report(workspace.directory.path)
             except Exception as error:  # plots must not cost a run
                 workspace.log.write("report_failed", error=f"{type(error).__name__}: {error}")
-                text = f"The report could not be written: {error}"
-                workspace.console.print(text, highlight=False, markup=False)
+                self._print(f"The report could not be written: {error}")
         return summary
 
 
-@contextmanager
-def _signals() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def run(
+    config: RunConfig, *, executors: Mapping[str, Executor] | None = None, **options: Any
+) -> dict[str, Any]:
+    """Run, or go on with, a configuration; short for `ActiveLoop`.
 
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
+    Parameters
+    ----------
+    config : of the run.
+    executors : by the names "explore", "label" and "train"; anything with the interface of
+        ``concurrent.futures.Executor`` (Dask's ``client.get_executor()``, Parsl's ``ParslPoolExecutor``)
+        whose workers see the folder of the run. They are not ended.
+    **options : of `ActiveLoop` and `ActiveLoop.run`.
 
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    Raises
+    ------
+    ValueError
+        An executor for work that there is not, besides those of `ActiveLoop.run`.
+    """
+    if unknown := sorted(set(executors or {}) - set(KINDS)):
+        raise ValueError(f"executors {', '.join(unknown)}: there is work of the kinds {', '.join(KINDS)}")
+    retry_failed = options.pop("retry_failed", False)
+    loop = ActiveLoop(config, **{**options, **(executors or {})})
+    return loop.run(retry_failed=retry_failed)

@@ -9,14 +9,24 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from ase_mlsample.active.carried import earlier_biases, record_biases
+from ase_mlsample.active.descriptors import KnownDescriptors
 from ase_mlsample.active.explore import MEASURES, explore, propose, stream, unpack
 from ase_mlsample.active.select import TrustWindow, select_batch
 from ase_mlsample.active.store import write_frames
 from ase_mlsample.active.tasks import Task
-from ase_mlsample.active.visits import earlier_visits, record_visits
 from ase_mlsample.active.workspace import Workspace
 
-__all__ = ["explore_and_select", "propose_initial", "propose_nothing"]
+__all__ = [
+    "bare_frame",
+    "count_frames",
+    "explore_and_select",
+    "explorer_of",
+    "propose_initial",
+    "propose_nothing",
+    "trajectory_task",
+    "write_candidates",
+]
 
 _REJECTED = ("unphysical", "exploded", "collapsed", "failed")
 
@@ -75,21 +85,21 @@ def explore_and_select(workspace: Workspace, generation: int) -> None:
             workspace.store.remove(task.key)
         error = results[0]["error"]
         raise RuntimeError(f"all trajectories failed, the first with {error['type']}: {error['message']}")
-    record_visits(workspace.ledger, generation, explorers, [result.get("run", {}) for result in results])
+    record_biases(workspace.ledger, generation, explorers, [result.get("run", {}) for result in results])
     kept = [unpack(packed) for result in done for packed in result["frames"]]
     measures = [atoms.info[MEASURES[settings.measure]] for atoms in kept]
     verdicts = [str(verdict) for verdict in window.judge(measures)]
     chosen = _choose(workspace, generation, kept, verdicts)
-    _write_candidates(workspace, generation, kept, verdicts=verdicts, chosen=chosen)
+    write_candidates(workspace, generation, kept, verdicts=verdicts, chosen=chosen)
     summary = {
         "lo": window.lo,
         "hi": window.hi,
         "measure": settings.measure,
         "trajectories": len(done),
         "failed_trajectories": len(results) - len(done),
-        **_counts(verdicts, [result["run"] for result in done]),
+        **count_frames(verdicts, [result["run"] for result in done]),
     }
-    frames = [_without_arrays(kept[n]) for n in chosen]
+    frames = [bare_frame(kept[n]) for n in chosen]
     new = workspace.ledger.propose(generation, frames, stage="select", summary=summary)
     workspace.say(
         generation,
@@ -101,37 +111,58 @@ def explore_and_select(workspace: Workspace, generation: int) -> None:
 def _trajectories(
     workspace: Workspace, generation: int, window: TrustWindow, explorers: Sequence[int]
 ) -> list[Task]:
+    carried = earlier_biases(workspace.ledger, generation)
+    return [
+        trajectory_task(
+            workspace, generation, index, explorer=explorer, window=window, carried=carried.get(explorer)
+        )
+        for index, explorer in enumerate(explorers)
+    ]
+
+
+def trajectory_task(
+    workspace: Workspace, generation: int, index: int, *, explorer: int, window: TrustWindow, carried: Any
+) -> Task:
+    """One trajectory of a generation.
+
+    Parameters
+    ----------
+    workspace : of the run.
+    generation : that its frames belong to; the model of the generation before drives it.
+    index : of the trajectory, which names its random streams.
+    explorer : its number in the configuration.
+    window : of the model.
+    carried : what earlier generations hand to this explorer, or None.
+    """
     settings, level = workspace.config.explore, workspace.config.selection.level
-    visits = earlier_visits(workspace.ledger, generation)
-    tasks = []
-    for index, explorer in enumerate(explorers):
-        seed = workspace.seed(generation, "explore", index)
-        start = settings.start[_drawn([item.weight for item in settings.start], stream(*seed, 1))]
-        arguments: dict[str, Any] = {
-            "model": str(workspace.directory.model(generation - 1)),
-            "start": start,
-            "dynamics": settings.explorers[explorer],
-            "lo": window.lo,
-            "hi": window.hi,
-            "seed": seed,
-            "level": level,
-            "limits": {**settings.limits, **start.limits},
-        }
-        if explorer in visits:
-            arguments["visited"] = visits[explorer]
-        if workspace.config.live:
-            arguments["live"] = (str(workspace.directory.path / "live"), f"{generation:04d}-{index:05d}")
-        key = workspace.key("explore", generation, index)
-        tasks.append(Task(key, explore, arguments, timeout_s=settings.timeout_s))
-    return tasks
+    seed = workspace.seed(generation, "explore", index)
+    start = settings.start[_drawn([item.weight for item in settings.start], stream(*seed, 1))]
+    arguments: dict[str, Any] = {
+        "model": str(workspace.directory.model(generation - 1)),
+        "start": start,
+        "dynamics": settings.explorers[explorer],
+        "lo": window.lo,
+        "hi": window.hi,
+        "seed": seed,
+        "level": level,
+        "limits": {**settings.limits, **start.limits},
+    }
+    if carried is not None:
+        arguments["carried"] = carried
+    if workspace.config.live:
+        arguments["live"] = (str(workspace.directory.path / "live"), f"{generation:04d}-{index:05d}")
+    key = workspace.key("explore", generation, index)
+    return Task(key, explore, arguments, timeout_s=settings.timeout_s)
 
 
 def _explorers(workspace: Workspace, generation: int) -> list[int]:
-    """Which explorer each trajectory has, from a stream of its own: a single one changes no other draw."""
-    settings = workspace.config.explore
-    weights = [item.weight for item in settings.explorers]
-    seeds = [workspace.seed(generation, "explore", index) for index in range(settings.n)]
-    return [_drawn(weights, stream(*seed, 3)) for seed in seeds]
+    return [explorer_of(workspace, generation, index) for index in range(workspace.config.explore.n)]
+
+
+def explorer_of(workspace: Workspace, generation: int, index: int) -> int:
+    """Which explorer a trajectory has, from a stream of its own: a single one changes no other draw."""
+    weights = [item.weight for item in workspace.config.explore.explorers]
+    return _drawn(weights, stream(*workspace.seed(generation, "explore", index), 3))
 
 
 def _drawn(weights: Sequence[float], rng: np.random.Generator) -> int:
@@ -146,7 +177,7 @@ def _choose(
     candidates = [n for n, verdict in enumerate(verdicts) if verdict == "candidate"]
     chosen = select_batch(
         [frames[n] for n in candidates],
-        workspace.ledger.atoms(workspace.ledger.proposals()),
+        KnownDescriptors(workspace.ledger, workspace.config.elements),
         settings=settings,
         elements=workspace.config.elements,
         rng=rng,
@@ -156,7 +187,7 @@ def _choose(
     return [candidates[n] for n in chosen] + sorted(int(n) for n in audited)
 
 
-def _write_candidates(
+def write_candidates(
     workspace: Workspace,
     generation: int,
     frames: Sequence[Atoms],
@@ -164,13 +195,14 @@ def _write_candidates(
     verdicts: Sequence[str],
     chosen: Sequence[int],
 ) -> None:
+    """Write the frames that were judged into ``candidates/``, coloured by disagreement."""
     for n, (atoms, verdict) in enumerate(zip(frames, verdicts, strict=True)):
         atoms.info |= {"generation": generation, "trust": verdict, "selected": n in chosen}
     if frames:
         write_frames(workspace.directory.path / f"candidates/{generation:04d}.extxyz", frames)
 
 
-def _counts(verdicts: Sequence[str], runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def count_frames(verdicts: Sequence[str], runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Frames looked at, by verdict, and trajectories by why they ended."""
     reasons = Counter(run["stop_reason"] for run in runs)
     found = Counter(verdicts)
@@ -187,7 +219,8 @@ def _counts(verdicts: Sequence[str], runs: Sequence[dict[str, Any]]) -> dict[str
     }
 
 
-def _without_arrays(atoms: Atoms) -> Atoms:
+def bare_frame(atoms: Atoms) -> Atoms:
+    """A frame with what is known of it, without the arrays that its model gave it."""
     bare = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     bare.info.update(atoms.info)
     return bare

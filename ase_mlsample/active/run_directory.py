@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -15,21 +17,22 @@ from typing import IO, Any
 from pydantic import ValidationError
 
 from ase_mlsample._files import write_atomic
-from ase_mlsample.active.config import RunConfig, frozen_part
+from ase_mlsample.active.config import RunConfig, comparable_part, frozen_part
 from ase_mlsample.active.config_file import differences, dump_config
 from ase_mlsample.active.ledger import Ledger
 from ase_mlsample.active.live import clear_live
+from ase_mlsample.active.running import is_running
 from ase_mlsample.active.store import ResultStore
 from ase_mlsample.active.versions import installed_versions
 
 __all__ = ["EventLog", "RunDirectory", "is_running"]
 
 # what may lie in the folder of a run whose ledger is gone: its labels are taken in again
-_SALVAGED = {"results", "run.lock", "live"}
+_SALVAGED = {"results", "run.lock", "live", "files", "parsl", "stop"}
 
 
 class EventLog:
-    """``log.jsonl``: one line of JSON an event, appended in one write."""
+    """``log.jsonl``: one line of JSON an event, appended in one write; for lack of space, it is left out."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,11 +41,15 @@ class EventLog:
         """Append an event with its time (UTC) and fields."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         line = json.dumps({"time": stamp, "event": event, **fields}, default=str) + "\n"
-        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            os.write(file, line.encode())
-        finally:
-            os.close(file)
+            file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                os.write(file, (_end_of_cut_line(file) + line).encode())
+            finally:
+                os.close(file)
+        except OSError as error:  # what cannot be told must not hide why, nor cost a label
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
 
     def events(self) -> list[dict[str, Any]]:
         """All events; a line cut by the death of its writer is left out."""
@@ -55,6 +62,12 @@ class EventLog:
             except json.JSONDecodeError:
                 continue
         return found
+
+
+def _end_of_cut_line(file: int) -> str:
+    """A new line, where the last writer died, or the disk was full, in the middle of one."""
+    size = os.fstat(file).st_size
+    return "\n" if size and os.pread(file, 1, size - 1) != b"\n" else ""
 
 
 class RunDirectory:
@@ -105,7 +118,7 @@ class RunDirectory:
         """Folder of the model of a generation."""
         return self.path / "models" / f"{generation:04d}"
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Eight hexadecimal digits that name the configuration in the keys of tasks.
 
@@ -131,9 +144,12 @@ class RunDirectory:
             )
 
     def _create(self) -> Ledger:
-        return Ledger.create(
+        ledger = Ledger.create(
             self.path / "ledger.db", reference=self.reference.fingerprint, config=self.config.to_dict()
         )
+        if self.reference.reported:
+            ledger.set_meta("reported", self.reference.reported)
+        return ledger
 
     def _open(self) -> Ledger:
         ledger = Ledger.open(self.path / "ledger.db")
@@ -141,18 +157,19 @@ class RunDirectory:
         now = self.config.to_dict()
         if ledger.meta("reference") != self.reference.fingerprint:
             changes = "; ".join(differences(before["reference"], now["reference"], path="reference"))
+            if before["reference"] == now["reference"]:
+                changes = f"its code reports {self.reference.reported!r} now, {_reported(ledger)} before"
             raise ValueError(
                 f"the ledger in {self.path} holds labels of another reference ({changes}), and labels of two "
                 "references do not mix; give another directory, or the reference of before"
             )
-        frozen = self.config.frozen()
-        old = _completed(before)
+        frozen, old = comparable_part(now), comparable_part(_completed(before))
         changed = differences({key: old.get(key) for key in frozen}, frozen)
         if changed:
             raise ValueError(
                 f"the run in {self.path} was started with another configuration: {'; '.join(changed)}. "
                 "Give another directory or the values of before "
-                "(stop, executors, testset, name, live may change)"
+                "(stop, executors, testset, name, live may change, and how often a label is tried)"
             )
         if before != now:
             try:
@@ -168,25 +185,19 @@ def _digest(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(frozen.encode()).hexdigest()[:8]
 
 
+def _reported(ledger: Ledger) -> str:
+    try:
+        return repr(ledger.meta("reported"))
+    except KeyError:
+        return "nothing"
+
+
 def _completed(config: Mapping[str, Any]) -> dict[str, Any]:
     """A recorded configuration with the defaults of settings that its version did not know."""
     try:
         return RunConfig.model_validate(config).to_dict()
     except ValidationError:  # it has settings that are gone: the comparison names them
         return dict(config)
-
-
-def is_running(directory: Path) -> bool:
-    """Whether a process works in the folder of a run."""
-    path = directory / "run.lock"
-    if not path.exists():
-        return False
-    with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def _locked(path: Path) -> IO[str]:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_numbers
 from numpy.typing import ArrayLike, NDArray
 
 from ase_mlsample.active.config import SelectionSettings
-from ase_mlsample.calculators.aev import AEVParameters
+from ase_mlsample.active.descriptors import KnownDescriptors, describe
 
-__all__ = ["TrustWindow", "describe", "farthest_points", "select_batch"]
+__all__ = ["DUPLICATE", "TrustWindow", "describe", "farthest_points", "nearest_known", "select_batch"]
 
 Array = NDArray[np.float64]
 
 # frames closer than this fraction of a typical descriptor are the same structure for the model
-_DUPLICATE = 1e-3
+DUPLICATE = 1e-3
+# known structures compared at a time; with all candidates at most so many pairs (64 MB)
+_BLOCK = 8192
+_PAIRS = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -67,46 +69,16 @@ class TrustWindow:
         return np.where(np.isfinite(m), verdict, "rejected")
 
 
-def describe(frames: Sequence[Atoms], elements: Sequence[str]) -> Array:
-    """What an ensemble sees of structures: mean and standard deviation of the AEV over atoms of each element.
-
-    Parameters
-    ----------
-    frames : S structures.
-    elements : chemical symbols; those of the frames must be among them.
-
-    Returns
-    -------
-    (S, 2·E·L) array
-        For E elements and AEVs of length L.
-    """
-    from ase_mlsample import _core
-
-    parameters = AEVParameters.for_element(tuple(elements))
-    kernel, cutoff = parameters.kernel(), parameters.radial_cutoff
-    index = {atomic_numbers[symbol]: number for number, symbol in enumerate(elements)}
-    rows = np.zeros((len(frames), 2 * len(elements), parameters.length))
-    for row, atoms in zip(rows, frames, strict=True):
-        pairs = _core.NeighborList(cutoff)
-        pairs.update(atoms.positions, atoms.cell.array, atoms.pbc)
-        species = np.array([index[number] for number in atoms.numbers], dtype=np.int32)
-        features = np.asarray(
-            kernel.forward(species, pairs.first, pairs.second, pairs.vectors, double=False), dtype=float
-        )
-        for number in np.unique(species):
-            row[2 * number] = features[species == number].mean(axis=0)
-            row[2 * number + 1] = features[species == number].std(axis=0)
-    return rows.reshape(len(frames), -1)
-
-
-def farthest_points(points: Array, n: int, *, known: Array, duplicate: float = 0.0) -> list[int]:
+def farthest_points(
+    points: Array, n: int, *, known: Array | Iterable[Array], duplicate: float = 0.0
+) -> list[int]:
     """Choose points one by one, each the farthest from all known and chosen ones.
 
     Parameters
     ----------
     points : (P, D) array.
     n : how many to choose at most.
-    known : (K, D) array, where there is no need for another.
+    known : (K, D) array, or blocks of it, where there is no need for another.
     duplicate : points this close to a known or chosen one are not chosen.
 
     Returns
@@ -114,9 +86,7 @@ def farthest_points(points: Array, n: int, *, known: Array, duplicate: float = 0
     list of int
         In the order of choice; the first of equals wins.
     """
-    distances = np.full(len(points), np.inf)
-    for other in known:
-        np.minimum(distances, ((points - other) ** 2).sum(axis=1), out=distances)
+    distances = nearest_known(points, [known] if isinstance(known, np.ndarray) else known)
     chosen: list[int] = []
     while len(chosen) < min(n, len(points)):
         best = int(np.argmax(distances))
@@ -128,9 +98,46 @@ def farthest_points(points: Array, n: int, *, known: Array, duplicate: float = 0
     return chosen
 
 
+def nearest_known(points: Array, blocks: Iterable[Array]) -> Array:
+    """Squared distance of each point to the nearest known one, infinite where there is none.
+
+    Products of matrices say which pairs could be the nearest within rounding; these alone are subtracted, so
+    that the result is to the last bit that of all differences.
+
+    Parameters
+    ----------
+    points : (P, D) array.
+    blocks : of known points, (K, D) each.
+
+    Returns
+    -------
+    (P,) array
+    """
+    nearest = np.full(len(points), np.inf)
+    squares = (points**2).sum(axis=1)
+    rounding = 8 * points.shape[1] * np.finfo(float).eps
+    step = _block(len(points))
+    for whole in blocks:
+        for start in range(0, len(whole), step):
+            block = whole[start : start + step]
+            sums = squares[:, None] + (block**2).sum(axis=1)
+            slack = rounding * sums.max(axis=1)
+            sums -= 2 * points @ block.T
+            limit = np.minimum(nearest, sums.min(axis=1) + 2 * slack) + 2 * slack
+            first, second = np.nonzero(sums <= limit[:, None])
+            for part in range(0, len(first), _BLOCK):
+                i, j = first[part : part + _BLOCK], second[part : part + _BLOCK]
+                np.minimum.at(nearest, i, ((points[i] - block[j]) ** 2).sum(axis=1))
+    return nearest
+
+
+def _block(n_points: int) -> int:
+    return min(_BLOCK, max(1, _PAIRS // max(1, n_points)))
+
+
 def select_batch(
     candidates: Sequence[Atoms],
-    labelled: Sequence[Atoms],
+    labelled: Sequence[Atoms] | KnownDescriptors,
     *,
     settings: SelectionSettings,
     elements: Sequence[str],
@@ -141,7 +148,7 @@ def select_batch(
     Parameters
     ----------
     candidates : frames in the trust window.
-    labelled : structures that need no label any more.
+    labelled : structures that need no label any more, or their descriptors in a ledger.
     settings : size of the batch and strategy.
     elements : of the run.
     rng : for the random strategy.
@@ -157,6 +164,10 @@ def select_batch(
         size = min(settings.batch, len(candidates))
         return sorted(int(n) for n in rng.choice(len(candidates), size=size, replace=False))
     points = describe(candidates, elements)
-    known = describe(labelled, elements)
+    known: Array | Iterable[Array]
+    if isinstance(labelled, KnownDescriptors):
+        known = labelled.blocks(_block(len(candidates)))
+    else:
+        known = describe(labelled, elements)
     scale = float(np.sqrt((points**2).sum(axis=1).mean()))
-    return farthest_points(points, settings.batch, known=known, duplicate=_DUPLICATE * scale)
+    return farthest_points(points, settings.batch, known=known, duplicate=DUPLICATE * scale)

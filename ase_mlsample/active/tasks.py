@@ -4,109 +4,49 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-import threading
-import time
-import traceback
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import BrokenExecutor, Executor, Future
+from queue import SimpleQueue
 from typing import Any
 
+from ase_mlsample.active.attempts import Task, TaskTimeoutError, attempt, failure, record_loss
+from ase_mlsample.active.shutdown import interruption_point
 from ase_mlsample.active.store import ResultStore
 
-__all__ = ["Task", "TaskTimeoutError", "failure", "perform", "run_tasks"]
-
-_GRACE_S = 30.0
-_TAIL = 2000
+__all__ = ["Task", "TaskTimeoutError", "Work", "failure", "perform", "run_tasks"]
 
 
-class TaskTimeoutError(Exception):
-    """A task ran past its time limit."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A call whose result is stored under a key.
-
-    Attributes
-    ----------
-    key : name of the result; the same key always means the same work.
-    function : importable, takes keyword arguments, returns a dict that JSON can hold (arrays included).
-    arguments : what it is called with.
-    retries : further attempts after a failure.
-    timeout_s : limit of one attempt in seconds, or None.
-    """
-
-    key: str
-    function: Callable[..., dict[str, Any]]
-    arguments: dict[str, Any] = field(default_factory=dict)
-    retries: int = 0
-    timeout_s: float | None = None
-
-
-def perform(task: Task, directory: str) -> str:
+def perform(task: Task, directory: str, *, disposable: bool = False) -> str:
     """Do a task if nobody has, and store its result or its failure; what a worker runs.
+
+    Parameters
+    ----------
+    task : what to do.
+    directory : of the store.
+    disposable : whether this process may end itself when another one shall try again.
 
     Returns
     -------
     str
         The key. The result is in the store of ``directory`` by then, with ``status``, ``attempts`` and
-        ``seconds`` added; a failure has the status "failed" and an ``error`` with type, message and tail.
+        ``seconds`` added; a failure has the status "failed" and an ``error`` with type, message, tail and
+        kind. There is none if another worker shall try again.
+
+    Raises
+    ------
+    OSError
+        The result could not be written.
     """
     store = ResultStore(directory)
     with store.lock(task.key):
-        if task.key not in store:
-            store.write(task.key, _attempts(task))
+        if store.take(task.key) is None:
+            result = attempt(task, store)
+            if result is not None:
+                store.write(task.key, result)
+            elif disposable and multiprocessing.parent_process() is not None:
+                os._exit(1)  # what this process lacked, memory for one, a new one may have
     return task.key
-
-
-def failure(error: BaseException, *, attempts: int, seconds: float = 0.0) -> dict[str, Any]:
-    """The record of a failed task."""
-    tail = "".join(traceback.format_exception(error))[-_TAIL:]
-    described = {"type": type(error).__name__, "message": str(error)[:_TAIL], "tail": tail}
-    return {"status": "failed", "error": described, "attempts": attempts, "seconds": seconds}
-
-
-def _attempts(task: Task) -> dict[str, Any]:
-    began = time.monotonic()
-    attempt = 0
-    while True:
-        attempt += 1
-        try:
-            with _time_limit(task.timeout_s):
-                result = task.function(**task.arguments)
-        except Exception as error:  # whatever a reference raises is recorded
-            if attempt > task.retries:
-                return failure(error, attempts=attempt, seconds=time.monotonic() - began)
-        else:
-            return {"status": "done", **result, "attempts": attempt, "seconds": time.monotonic() - began}
-
-
-@contextmanager
-def _time_limit(seconds: float | None) -> Iterator[None]:
-    """Interrupt Python code by a signal; a worker that does not even react to this ends itself."""
-    if seconds is None or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(*_: object) -> None:
-        raise TaskTimeoutError(f"ran past its limit of {seconds:g} s")
-
-    last_resort = threading.Timer(seconds + _GRACE_S, os._exit, (1,))
-    last_resort.daemon = True
-    if multiprocessing.parent_process() is not None:
-        last_resort.start()
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
-        last_resort.cancel()
 
 
 def run_tasks(
@@ -131,47 +71,101 @@ def run_tasks(
     ------
     RuntimeError
         Workers cannot be started.
+    OSError
+        A result could not be written, for instance because the disk is full.
     """
-    queue = list(tasks)
-    ready = [task for task in queue if task.key in store]
-    if ready:
-        take([(task, store.read(task.key)) for task in ready])
-    waiting = deque(task for task in queue if task.key not in store)
-    running: dict[Future[str], Task] = {}
-    lost: Counter[str] = Counter()
-    while waiting or running:
-        while waiting and len(running) < window:
-            task = waiting.popleft()
-            running[executor.submit(perform, task, str(store.directory))] = task
-        finished = []
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            task = running.pop(future)
-            if _lost(future) and not _give_up(task, lost, store):
-                waiting.appendleft(task)
-            else:
-                finished.append((task, store.read(task.key)))
+    present, waiting = _sorted_out(tasks, store)
+    if present:
+        take(present)
+    work = Work(executor, store)
+    while waiting or work.running:
+        while waiting and len(work.running) < window:
+            work.submit(waiting.popleft())
+        finished, again = work.collect()
+        # what was lost is tried next, what shall go elsewhere last: until then others may be at work
+        waiting.extendleft(task for task, lost in again if lost)
+        waiting.extend(task for task, lost in again if not lost)
         if finished:
             take(finished)
 
 
-def _lost(future: Future[str]) -> bool:
-    try:
-        future.result()
-    except BrokenExecutor:
-        return True
-    return False
+def _sorted_out(
+    tasks: Iterable[Task], store: ResultStore
+) -> tuple[list[tuple[Task, dict[str, Any]]], deque[Task]]:
+    present: list[tuple[Task, dict[str, Any]]] = []
+    waiting: deque[Task] = deque()
+    for task in tasks:
+        result = store.take(task.key) if task.key in store else None
+        if result is None:
+            waiting.append(task)
+        else:
+            present.append((task, result))
+    return present, waiting
 
 
-def _give_up(task: Task, lost: Counter[str], store: ResultStore) -> bool:
-    """Record the failure of a task that cost too many workers; True if the task has a result now."""
-    lost[task.key] += 1
-    with store.lock(task.key):
-        if task.key in store:  # it was written, and only the answer was lost
-            return True
-        if lost[task.key] <= max(1, task.retries):
-            return False
-        error = RuntimeError(
-            f"its worker process died {lost[task.key]} times (killed, out of memory, a crash)"
-        )
-        store.write(task.key, failure(error, attempts=lost[task.key]))
-        return True
+class Work:
+    """Tasks in progress.
+
+    Parameters
+    ----------
+    executor : where `perform` runs.
+    store : of the results.
+    ended : queue that calls go to as they end; several can share one.
+    """
+
+    def __init__(
+        self, executor: Executor, store: ResultStore, ended: SimpleQueue[Future[str]] | None = None
+    ) -> None:
+        self.executor, self.store = executor, store
+        self.ended = SimpleQueue() if ended is None else ended
+        self.running: dict[Future[str], tuple[Task, int]] = {}
+        # whether the end of a worker process is noticed, and another one started
+        self.options = {"disposable": True} if getattr(executor, "disposable", False) else {}
+
+    def submit(self, task: Task) -> None:
+        """Begin a task."""
+        known = len(self.store.past(task.key))  # before: a serial executor does the task at once
+        future = self.executor.submit(perform, task, str(self.store.directory), **self.options)
+        self.running[future] = task, known
+        future.add_done_callback(self.ended.put)
+
+    def collect(self) -> tuple[list[tuple[Task, dict[str, Any]]], list[tuple[Task, bool]]]:
+        """Wait for some to end: those with a result, and those to try again with whether they were lost."""
+        return self.settle(self.wait())
+
+    def wait(self) -> list[Future[str]]:
+        """Wait for some calls to end, of any that share the queue."""
+        with interruption_point():
+            found = [self.ended.get()]
+        while not self.ended.empty():
+            found.append(self.ended.get())
+        return found
+
+    def settle(
+        self, ended: Iterable[Future[str]]
+    ) -> tuple[list[tuple[Task, dict[str, Any]]], list[tuple[Task, bool]]]:
+        """What became of calls that ended, as `collect` has it; those of others are left out."""
+        finished, again = [], []
+        for future in ended:
+            if future not in self.running:
+                continue
+            task, known = self.running.pop(future)
+            try:
+                future.result()
+            except BrokenExecutor:
+                lost = True
+            else:
+                lost = False
+            with self.store.lock(task.key):
+                result = self.store.take(task.key)
+                if result is None and len(self.store.past(task.key)) == known:
+                    # nobody put down why: its worker died, or its file was damaged since
+                    lost = True
+                    result = self.store.take(task.key) if record_loss(task, self.store) else None
+                elif result is None:
+                    lost = False
+            if result is None:
+                again.append((task, lost))
+            else:
+                finished.append((task, result))
+        return finished, again

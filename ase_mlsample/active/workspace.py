@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
 
-from ase_mlsample.active.config import ExecutorSettings, RunConfig
-from ase_mlsample.active.executors import ProcessExecutor, SerialExecutor
+from ase_mlsample.active.config import RunConfig
+from ase_mlsample.active.dispatch import Dispatcher
 from ase_mlsample.active.ledger import Ledger
+from ase_mlsample.active.progress import Bar, Pace
 from ase_mlsample.active.run_directory import EventLog, RunDirectory
 from ase_mlsample.active.store import ResultStore
 from ase_mlsample.active.tasks import Task, run_tasks
 
-__all__ = ["Results", "Workspace", "open_executors"]
+__all__ = ["Results", "Workspace"]
 
 Results = list[tuple[Task, dict[str, Any]]]
 
@@ -36,7 +35,7 @@ class Workspace:
     """
 
     def __init__(
-        self, directory: RunDirectory, executors: Mapping[str, Executor], *, console: Console
+        self, directory: RunDirectory, executors: Mapping[str, Dispatcher], *, console: Console
     ) -> None:
         self.directory = directory
         self.executors = executors
@@ -91,7 +90,7 @@ class Workspace:
         generation: int,
         tasks: list[Task],
         *,
-        take: Callable[[Results], None] | None = None,
+        take: Callable[[Results], object] | None = None,
     ) -> Results:
         """Run tasks with a bar; results come back in the order of the tasks.
 
@@ -103,19 +102,21 @@ class Workspace:
         take : called with batches of results as they come.
         """
         found: dict[str, dict[str, Any]] = {}
-        quiet = kind in ("train", "evaluate") or not self.console.is_terminal
-        with Progress(console=self.console, disable=quiet, transient=True) as progress:
-            bar = progress.add_task(f"generation {generation}: {kind}", total=len(tasks))
+        quiet = kind in ("train", "evaluate")
+        log = partial(self.log.write, "progress", kind=kind, generation=generation)
+        with Bar(
+            self.console, f"generation {generation}: {kind}", Pace(len(tasks)), log=log, quiet=quiet
+        ) as bar:
 
             def taken(results: Results) -> None:
                 found.update({task.key: result for task, result in results})
                 if take is not None:
                     take(results)
                 self.ledger.add_tasks(kind, generation, [(task.key, result) for task, result in results])
-                progress.advance(bar, len(results))
+                bar.advance(len(results))
 
-            window = 2 * self.config.executors.workers
-            run_tasks(tasks, self.executors[executor], store=self.store, window=window, take=taken)
+            chosen = self.executors[executor]
+            run_tasks(tasks, chosen, store=self.store, window=2 * chosen.capacity, take=taken)
         return [(task, found[task.key]) for task in tasks]
 
     def run_needed(self, kind: str, generation: int, task: Task) -> dict[str, Any]:
@@ -127,6 +128,16 @@ class Workspace:
             It failed; the failure is not kept, so that the next run tries it again.
         """
         ((_, result),) = self.run("train", kind, generation, [task])
+        return self.needed(kind, generation, task, result)
+
+    def needed(self, kind: str, generation: int, task: Task, result: Mapping[str, Any]) -> dict[str, Any]:
+        """What a task that the run cannot do without has found.
+
+        Raises
+        ------
+        RuntimeError
+            It failed; the failure is not kept, so that the next run tries it again.
+        """
         if result["status"] == "failed":
             self.store.remove(task.key)
             error = result["error"]
@@ -136,29 +147,3 @@ class Workspace:
                 f"(the traceback is in {self.log.path})"
             )
         return {key: value for key, value in result.items() if key not in ("status", "attempts")}
-
-
-@contextmanager
-def open_executors(
-    settings: ExecutorSettings, given: Mapping[str, Executor | None]
-) -> Iterator[dict[str, Executor]]:
-    """Executors of a run: those given, others as configured; ours end when the context does."""
-    own: list[ProcessExecutor] = []
-
-    def made(workers: int, threads: int) -> Executor:
-        if settings.workers == 1:
-            return SerialExecutor(threads=threads)
-        own.append(ProcessExecutor(workers, threads=threads))
-        return own[-1]
-
-    executors = {name: executor for name, executor in given.items() if executor is not None}
-    try:
-        if not {"explore", "label"} <= set(executors):
-            shared = made(settings.workers, settings.threads)
-            executors = {"explore": shared, "label": shared} | executors
-        if "train" not in executors:
-            executors["train"] = made(1, settings.train_threads or settings.workers * settings.threads)
-        yield executors
-    finally:
-        for executor in own:
-            executor.shutdown(wait=False)

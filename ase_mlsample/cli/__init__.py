@@ -14,6 +14,7 @@ import sys
 import traceback
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from keyword import iskeyword
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +23,9 @@ __all__ = ["VERBS", "main"]
 VERBS = {
     "run": "learn a potential by active learning, as a YAML file says; run again, it goes on",
     "status": "where a run stands: generations, labels, errors",
+    "label": "label structures with a reference calculator, durably; run again, it goes on",
+    "import": "take labelled structures of a file into a run",
+    "export": "write the labelled structures of a run as extended XYZ",
     "report": "rebuild report.html, plots and summary.json of a run from its directory",
     "view": "look at candidates, or at a run at work, in the ASE GUI, coloured by disagreement",
     "md": "molecular dynamics, plain or biased (metadynamics, OPES, VES, Deep-VES); run again, it goes on",
@@ -62,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         close = difflib.get_close_matches(verb, VERBS, n=1)
         hint = f"did you mean `{close[0]}`?" if close else "verbs: " + ", ".join(VERBS)
         return _complain(f"unknown verb {verb!r}; {hint}", 2)
-    module = importlib.import_module(f"ase_mlsample.cli.{verb}")
+    module = importlib.import_module(f"ase_mlsample.cli.{verb}{'_' * iskeyword(verb)}")
     try:
         args = _parser(verb, module).parse_args(rest)
     except SystemExit as stop:  # argparse has said what is wrong

@@ -7,6 +7,7 @@ model on top. A run can be killed at any moment: no recorded label is lost or co
 
 from __future__ import annotations
 
+import signal
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -36,6 +37,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="try failed labels again, with the next generation's; a finished run trains once more for them",
     )
+    parser.add_argument(
+        "--job-scripts", action="store_true", help="only print the scripts of the blocks that it would submit"
+    )
     parser.add_argument("--check", action="store_true", help="only check the configuration")
 
 
@@ -51,9 +55,15 @@ def run(args: Namespace) -> int:
     if args.check:
         print(f"{args.config} is fine")
         return 0
+    if args.job_scripts:
+        from ase_mlsample.active.engines import job_scripts
+
+        for kind, script in job_scripts(config).items():
+            print(f"# {kind}\n{script}")
+        return 0
     try:
         ActiveLoop(config, report=write_report).run(retry_failed=args.retry_failed)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         print(f"interrupted; run the same command again to go on in {config.directory}", file=sys.stderr)
-        return 130
+        return 128 + getattr(interruption, "signal", signal.SIGINT)
     return 0

@@ -1,4 +1,7 @@
-"""Where a run stands: generations, labels, errors; reads the ledger, also while the run goes on."""
+"""Where a run stands: generations, labels, errors, what failed and why, what it cost.
+
+It reads the ledger, also while the run goes on.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Print the table of generations and what is going on."""
     from ase_mlsample.active.ledger import Ledger
-    from ase_mlsample.active.run_directory import is_running
-    from ase_mlsample.active.summary import generation_table, summarise, wide_console
+    from ase_mlsample.active.running import is_running
+    from ase_mlsample.active.summary import (
+        cost_table,
+        failure_table,
+        generation_table,
+        summarise,
+        wide_console,
+    )
 
     ledger = Ledger.open(args.directory / "ledger.db")
     summary = summarise(ledger)
@@ -33,8 +42,12 @@ def run(args: Namespace) -> int:
     console = wide_console()
     console.print(generation_table(summary))
     console.print(_state(summary, ledger), highlight=False, markup=False, soft_wrap=True)
-    for error, number in summary["failures"].items():
-        console.print(f"  {number} × {error}", highlight=False, markup=False, soft_wrap=True)
+    for recipe, number in summary["gentler"].items():
+        console.print(f"{number} labels took gentler recipe {recipe}", highlight=False)
+    if summary["failed"]:
+        console.print(failure_table(summary["failed"]))
+    if summary["costs"]:
+        console.print(cost_table(summary["costs"]))
     return 0
 
 

@@ -30,6 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Make the set and write it."""
     from ase_mlsample.active.factories import build
+    from ase_mlsample.active.label import reference_name
     from ase_mlsample.active.store import write_frames
     from ase_mlsample.cli.settings_file import read_settings
     from ase_mlsample.validation.held_out import HeldOutSettings, held_out_set
@@ -38,7 +39,7 @@ def run(args: Namespace) -> int:
     output = args.output or Path(args.settings.stem + ".extxyz")
     if output.exists() and not args.overwrite:
         raise ValueError(f"{output} exists; --overwrite replaces it, --output names another")
-    calculator = build(settings.reference.factory, settings.reference.kwargs)
+    calculator = build(reference_name(settings.reference.factory), settings.reference.kwargs)
     frames = held_out_set(settings, calculator, progress=lambda line: print(line, flush=True))
     write_frames(output, frames)
     counts = Counter(atoms.info["config_type"] for atoms in frames)

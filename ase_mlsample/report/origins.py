@@ -37,17 +37,14 @@ class Origins:
 
 def read_origins(ledger: Ledger) -> Origins:
     """Count the proposals of a ledger; beyond seven names the rarest are gathered as "other"."""
-    proposals = ledger.proposals()
-    labels = ledger.labels(ledger.meta("reference"))
     sources: dict[int, Counter[str]] = {}
     kinds: dict[int, Counter[str]] = {}
     states: dict[str, Counter[str]] = {}
-    for proposal, atoms in zip(proposals, ledger.atoms(proposals), strict=True):
-        source = _source(atoms.info)
-        label = labels.get(proposal.structure)
+    for proposal, info, status in ledger.provenance(ledger.meta("reference")):
+        source = _source(info)
         sources.setdefault(proposal.generation, Counter())[source] += 1
-        kinds.setdefault(proposal.generation, Counter())[_kind(atoms.info)] += 1
-        states.setdefault(source, Counter())["waiting" if label is None else label.status] += 1
+        kinds.setdefault(proposal.generation, Counter())[_kind(info)] += 1
+        states.setdefault(source, Counter())[status] += 1
     ordered = sorted(states, key=lambda name: -states[name].total())
     return Origins(_few(sources), _few(kinds), {name: dict(states[name]) for name in ordered})
 

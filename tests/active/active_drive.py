@@ -1,6 +1,8 @@
 """Run a configuration with a point where the run waits to be killed: active_drive.py CONFIG POINT FILE."""
 
+import itertools
 import sys
+import time
 from pathlib import Path
 
 from active_toy import block
@@ -47,6 +49,27 @@ def in_result(blocked):
         original(file)
 
     store.os.fsync = fsync
+
+
+def in_large_transaction(blocked):
+    """In the middle of a transaction of which a part is in the file already."""
+    original = ledger.Ledger._write_row
+
+    def write_row(self, atoms, structure, generation, status, row=None):
+        self._db.connection.execute("PRAGMA cache_size = 1")
+        found = original(self, atoms, structure, generation, status, row)
+        if generation == 1:
+            assert self.path.with_name("ledger.db-journal").stat().st_size > 512
+            block(blocked)
+        return found
+
+    ledger.Ledger._write_row = write_row
+
+
+def clock_goes_backwards(_):
+    """Every look at the clock shows an earlier time."""
+    now = itertools.count(2_000_000_000, -60)
+    time.time = lambda: float(next(now))
 
 
 def in_training(blocked):

@@ -1,13 +1,23 @@
 """References and committees for tests of the loop; importable by worker processes."""
 
 import os
+import secrets
+import signal
+import subprocess
 import time
 from pathlib import Path
 
-from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 
 from ase_mlsample.active.label import structure_hash
 from ase_mlsample.calculators import StillingerWeber
+from ase_mlsample.references.failures import (
+    GeometryFailure,
+    NotConverged,
+    OutOfResources,
+    ReferenceFailure,
+    SetupFailure,
+)
 
 
 def block(path: Path) -> None:
@@ -65,6 +75,31 @@ class WithoutNumbers(Calculator):
         self.results = {"energy": float("nan"), "forces": 0.0 * atoms.positions}
 
 
+class Stressless(WithoutNumbers):
+    """Claims a stress."""
+
+    implemented_properties = ("energy", "forces", "stress")
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        self.results["energy"] = 1.0
+        if "stress" in properties:
+            raise PropertyNotImplementedError("no stress in this mode")
+
+
+class Undecided(WithoutNumbers):
+    """Says, as VASP's calculator does, that its electrons did not converge."""
+
+    converged = False
+
+
+class UndecidedInside(WithoutNumbers):
+    """The same, as GPAW's calculator does."""
+
+    class scf:  # noqa: N801 - GPAW's name
+        converged = False
+
+
 def hanging():
     """A reference that never answers."""
     return _Hanging()
@@ -74,6 +109,105 @@ class _Hanging(WithoutNumbers):
     def calculate(self, *args, **kwargs):
         while True:
             time.sleep(0.01)
+
+
+class Troubled(Witness):
+    """A reference in trouble, of a kind that depends on the structure or on the recipe.
+
+    Parameters
+    ----------
+    trouble : kind of every failure.
+    needs_recipe : labels converge only with this `gentle`.
+    gentle : number of the recipe in use.
+    once : folder; each structure fails once, and leaves a file there.
+    """
+
+    def __init__(self, calls=None, trouble=None, needs_recipe=0, gentle=0, once=None, **more):
+        super().__init__(calls=calls, **more)
+        self.trouble, self.needs_recipe, self.gentle, self.once = trouble, needs_recipe, gentle, once
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        if self.gentle < self.needs_recipe:
+            raise NotConverged("the density still changes")
+        if self.once is not None:
+            try:
+                Path(self.once, structure_hash(atoms)).touch(exist_ok=False)
+            except FileExistsError:
+                return
+        if self.trouble is not None and not (self.mended and Path(self.mended).exists()):
+            raise FAILURES[self.trouble](f"trouble of kind {self.trouble}")
+
+
+FAILURES = {
+    "geometry": GeometryFailure,
+    "convergence": NotConverged,
+    "resource": OutOfResources,
+    "setup": SetupFailure,
+    "unknown": ReferenceFailure,
+}
+
+
+def troubled(**arguments):
+    """A factory with recipes and a version, as those of ase_mlsample.references have."""
+    return Troubled(**arguments)
+
+
+troubled.gentler = ({"gentle": 1}, {"gentle": 2})
+troubled.version = lambda **arguments: Path(arguments["calls"]).with_name("version").read_text()
+
+
+class Filling(Witness):
+    """Fills the file system of a file at its fourth call, once, as other people's jobs do."""
+
+    def __init__(self, ballast, **more):
+        super().__init__(**more)
+        self.ballast = Path(ballast)
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        filled = Path(self.calls).with_name("filled")
+        if len(Path(self.calls).read_text().splitlines()) >= 4 and not filled.exists():
+            filled.touch()
+            with self.ballast.open("wb", buffering=0) as file:
+                size = 1 << 16
+                while size:
+                    try:
+                        file.write(bytes(size))
+                    except OSError:
+                        size //= 2
+
+
+class Unlucky(Witness):
+    """Fails in three of ten calls, whatever it is asked for."""
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        if secrets.randbelow(10) < 3:
+            self.results = {}
+            kind = secrets.choice([ReferenceFailure, OutOfResources, RuntimeError])
+            raise kind("bad luck")
+
+
+class Launching(WithoutNumbers):
+    """Starts a program that never ends, as a density-functional code in trouble does."""
+
+    def __init__(self, started):
+        super().__init__()
+        self.started = started
+
+    def calculate(self, *args, **kwargs):
+        # a session of its own, as the ranks of some MPI launchers have
+        command = f"echo $$ > {self.started}.new; mv {self.started}.new {self.started}; exec sleep 1000"
+        subprocess.run(["/bin/sh", "-c", command], start_new_session=True, check=True)
+
+
+def deaf(*, path):
+    """A task that reacts to nothing."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+    Path(path).touch()
+    while True:
+        time.sleep(0.01)
 
 
 not_callable = 3

@@ -3,10 +3,11 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import wait
+from pathlib import Path
 
 import pytest
 import torch
-from active_helpers import alive, wait_for
+from active_helpers import alive, descendants, wait_for
 
 from ase_mlsample import _core
 from ase_mlsample.active.executors import ProcessExecutor, SerialExecutor, WorkerLost
@@ -64,6 +65,20 @@ def test_shutdown_ends_workers_in_the_middle_of_a_call():
     wait([future], timeout=60)
     wait_for(lambda: not alive(pid))
     assert future.done()
+
+
+def test_programs_of_a_worker_end_with_it():
+    executor = ProcessExecutor(1)
+    future = executor.submit(subprocess.run, ["sleep", "600"])
+    (pid,) = wait_for(executor.processes)
+    (program,) = wait_for(lambda: {child for child in descendants(pid) if named(child) == "sleep"})
+    executor.shutdown(wait=False)
+    wait([future], timeout=60)
+    wait_for(lambda: not alive(pid) and not alive(program))
+
+
+def named(pid):
+    return Path(f"/proc/{pid}/comm").read_text().strip()
 
 
 def test_arguments_are_checked():

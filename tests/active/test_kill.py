@@ -84,7 +84,9 @@ def test_worker_killed_while_labelling(values, undisturbed, spawn, tmp_path):
     assert not any(alive(int(pid)) for _, pid in calls(changed))
 
 
-@pytest.mark.parametrize("point", ["in_ledger", "in_proposals", "in_result", "in_training"])
+@pytest.mark.parametrize(
+    "point", ["in_ledger", "in_large_transaction", "in_proposals", "in_result", "in_training"]
+)
 def test_driver_killed_at(point, values, undisturbed, spawn, tmp_path):
     kill_at(spawn(values, point, tmp_path / "blocked"), tmp_path / "blocked")
     before, kept = calls(values), recorded(values)

@@ -3,8 +3,16 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from ase_mlsample.active.label import Reference, compute_label, structure_hash
+from ase_mlsample.active.label import (
+    Reference,
+    compute_label,
+    reference_name,
+    reported_version,
+    structure_hash,
+)
+from ase_mlsample.active.reference_settings import OutlierSettings, ReferenceSettings
 from ase_mlsample.calculators import StillingerWeber
+from ase_mlsample.references.failures import NotConverged, SetupFailure
 
 SW = "ase_mlsample.calculators:StillingerWeber"
 
@@ -86,3 +94,57 @@ class TestLabel:
     def test_what_is_not_finite_does_not_count(self, atoms):
         with pytest.raises(ValueError, match="energy that is not finite"):
             compute_label(atoms=atoms, reference=Reference("active_toy:WithoutNumbers"))
+
+    def test_a_stress_that_is_claimed_must_be_there(self, atoms):
+        with pytest.raises(SetupFailure, match=r"knows the stress but gave none for Si8.*stress: false"):
+            compute_label(atoms=atoms, reference=Reference("active_toy:Stressless"))
+        label = compute_label(atoms=atoms, reference=Reference("active_toy:Stressless", stress=False))
+        assert label["stress"] is None
+        assert label["status"] == "labelled"
+
+    @pytest.mark.parametrize("name", ["Undecided", "UndecidedInside"])
+    def test_a_calculator_that_says_that_it_did_not_converge(self, atoms, name):
+        with pytest.raises(NotConverged, match=r"electrons of Si8 did not converge"):
+            compute_label(atoms=atoms, reference=Reference(f"active_toy:{name}"))
+
+    def test_recipes_are_the_factorys_or_those_given(self, tmp_path):
+        kwargs = {"calls": str(tmp_path / "calls"), "gentle": 0}
+        theirs = Reference("active_toy:troubled", kwargs=kwargs)
+        assert [recipe["gentle"] for recipe in theirs.recipes] == [0, 1, 2]
+        ours = Reference("active_toy:troubled", kwargs=kwargs, gentler=({"gentle": 7},))
+        assert ours.recipes == (kwargs, kwargs | {"gentle": 7})
+        assert ours.fingerprint == theirs.fingerprint
+        assert Reference(SW).recipes == ({},)
+
+    def test_energies_outside_the_package_keep_their_fingerprint(self):
+        assert Reference(SW, max_force=20.0).fingerprint == "rffe46d526f330263"
+
+
+class TestNames:
+    def test_a_name_is_one_of_our_references(self):
+        assert reference_name("gpaw") == "ase_mlsample.references:gpaw"
+        assert reference_name("a:b") == "a:b"
+
+    @pytest.mark.parametrize(
+        ("name", "hint"), [("gpw", "did you mean 'gpaw'"), ("xyzzy", "'module:factory'")]
+    )
+    def test_others_are_refused(self, name, hint):
+        with pytest.raises(ValueError, match=hint):
+            reference_name(name)
+
+    def test_version_as_the_factory_reports_it(self, tmp_path):
+        (tmp_path / "version").write_text("code 7, pseudopotentials abc")
+        kwargs = {"calls": str(tmp_path / "calls")}
+        settings = ReferenceSettings(factory="active_toy:troubled", kwargs=kwargs)
+        reference = settings.reference()
+        assert reference.reported == "code 7, pseudopotentials abc"
+        assert reference.fingerprint != Reference("active_toy:troubled", kwargs=kwargs).fingerprint
+        assert reported_version(SW, {}) == ""
+
+    def test_outliers_need_something_to_look_at(self):
+        with pytest.raises(ValueError, match="give isolated_atoms"):
+            OutlierSettings()
+        with pytest.raises(ValueError, match="must rise"):
+            OutlierSettings(deviation_eV=0.1, window_eV=(1.0, 0.0))
+        with pytest.raises(ValueError, match="'Xx' is not the symbol"):
+            OutlierSettings(isolated_atoms={"Xx": 1.0})

@@ -1,3 +1,4 @@
+import json
 import sqlite3
 
 import ase.db
@@ -123,7 +124,7 @@ def test_opens_again(ledger):
 
 def test_another_version_is_refused(ledger):
     ledger.set_meta("format", 99)
-    with pytest.raises(ValueError, match=r"ledger format 99.*reads format 1"):
+    with pytest.raises(ValueError, match=r"ledger format 99.*reads format 2 and those before"):
         Ledger.open(ledger.path)
 
 
@@ -179,3 +180,135 @@ def test_a_place_in_the_training_set_is_for_good(ledger, frames):
     ledger.keep_order(REFERENCE)
     ledger.keep_order(REFERENCE)
     assert had([1, 3, 4, 0, 2])
+
+
+# the tables of format 1, as versions before 0.2 made them
+FORMAT_1 = """
+CREATE TABLE labels_1 (structure TEXT NOT NULL, reference TEXT NOT NULL, status TEXT NOT NULL, row INTEGER,
+                     max_force REAL, error TEXT, attempts INTEGER NOT NULL, seconds REAL NOT NULL,
+                     PRIMARY KEY (structure, reference));
+INSERT INTO labels_1
+    SELECT structure, reference, status, row, max_force, error, attempts, seconds FROM labels;
+DROP TABLE labels;
+ALTER TABLE labels_1 RENAME TO labels;
+DROP TABLE places;
+DROP TABLE descriptors;
+DROP INDEX keys_row;
+DROP INDEX text_row;
+DROP INDEX number_row;
+DROP INDEX species_row;
+DROP INDEX tasks_seconds;
+CREATE INDEX tasks_kind ON tasks (kind, generation, status);
+UPDATE meta SET value = '1' WHERE key = 'format';
+"""
+
+
+class TestFormat1:
+    @pytest.fixture
+    def old(self, ledger, frames):
+        """A ledger of format 1 with an order of its own, and what it holds."""
+        ledger.propose(0, frames[:3], stage="select", summary={"lo": 1})
+        ledger.propose(1, frames[3:], stage="select", summary={})
+        first, second, third, fourth, _ = ledger.proposals()
+        ledger.add_labels(REFERENCE, [(second, label(2)), (fourth, label(4)), (third, FAILED)])
+        ledger.keep_order(REFERENCE)
+        ledger.add_labels(REFERENCE, [(first, label(1))])
+        ledger.add_tasks("label", 0, [("a", label(1)), ("b", FAILED)])
+        held = self.held(ledger)
+        connection = sqlite3.connect(ledger.path)
+        connection.executescript(FORMAT_1)
+        order = json.dumps([second.structure, fourth.structure])
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'order'", (order,))
+        connection.commit()
+        connection.close()
+        return ledger.path, held
+
+    @staticmethod
+    def held(ledger):
+        return {
+            "order": [atoms.info["number"] for atoms in ledger.training_set(REFERENCE)],
+            "states": ledger.states(REFERENCE),
+            "waiting": ledger.waiting(REFERENCE),
+            "labels": {name: (row.status, row.error) for name, row in ledger.labels(REFERENCE).items()},
+            "generation": set(ledger.labels(REFERENCE, 1)),
+            "failures": [(row.error, row.count) for row in ledger.failures(REFERENCE)],
+            "stages": ledger.stages(),
+            "tasks": (ledger.task_counts(0), ledger.task_seconds()),
+            "costs": ledger.label_costs(REFERENCE),
+        }
+
+    def test_is_read_as_it_is(self, old):
+        path, held = old
+        before = path.read_bytes()
+        ledger = Ledger.open(path)
+        assert ledger.meta("format") == 1
+        assert self.held(ledger) == held
+        assert held["order"] == [1, 3, 0]
+        assert path.read_bytes() == before
+
+    def test_the_first_change_brings_it_to_the_new_format(self, old, frames):
+        path, held = old
+        reader, writer = Ledger.open(path), Ledger.open(path)
+        writer.set_meta("x", 1)
+        assert Ledger.open(path).meta("format") == 2
+        for ledger in (reader, writer, Ledger.open(path)):  # the reader opened it before
+            assert self.held(ledger) == held
+        writer.keep_order(REFERENCE)
+        assert writer.propose(2, frames, stage="select", summary={}) == 0
+        assert self.held(Ledger.open(path))["order"] == [1, 3, 0]
+
+    def test_a_change_that_fails_leaves_the_old_format(self, old):
+        path, held = old
+        with pytest.raises(AttributeError):
+            Ledger.open(path).propose(3, [object()], stage="select", summary={})
+        assert Ledger.open(path).meta("format") == 1
+        assert self.held(Ledger.open(path)) == held
+
+
+def test_more_rows_than_ase_db_commits_at_once_are_one_transaction(ledger, monkeypatch):
+    """ase.db commits by itself after so many changes."""
+    frames = [bulk("Si", a=5 + 1e-3 * n) for n in range(30)]
+
+    def many():
+        for n, atoms in enumerate(frames):
+            if n == 25:
+                raise KeyboardInterrupt
+            yield atoms, label(1) | {"forces": np.zeros((2, 3))}
+
+    original = type(ledger._db).managed_connection
+    monkeypatch.setattr(type(ledger._db), "managed_connection", lambda self: original(self, 10))
+    with pytest.raises(KeyboardInterrupt):
+        ledger.add_labelled(REFERENCE, 0, many())
+    assert ledger.proposals() == []
+    ledger.add_labelled(REFERENCE, 0, ((atoms, label(1) | {"forces": np.zeros((2, 3))}) for atoms in frames))
+    assert len(ledger.accepted(REFERENCE)) == 30
+
+
+def test_labels_of_elsewhere(ledger, frames):
+    ledger.propose(0, frames[:1], stage="select", summary={})
+    pairs = [(atoms, label(n) | {"source": "imported"}) for n, atoms in enumerate([*frames, frames[2]])]
+    assert ledger.add_labelled(REFERENCE, 3, pairs) == {"new": 4, "waiting": 1, "known": 1}
+    assert [p.generation for p in ledger.proposals()] == [0, 3, 3, 3, 3]
+    assert {row.source for row in ledger.labels(REFERENCE).values()} == {"imported"}
+    assert [atoms.info["REF_energy"] for atoms in ledger.training_set(REFERENCE)] == [
+        -n / 7 for n in range(5)
+    ]
+    assert ledger.add_labelled(REFERENCE, 3, pairs)["known"] == 6
+
+
+def test_numbers_by_kind_and_generation(ledger, frames):
+    ledger.propose(0, frames[:3], stage="select", summary={})
+    ledger.propose(1, frames[3:], stage="select", summary={})
+    bad = {"status": "failed", "error": {"type": "G", "message": "close", "tail": "", "kind": "geometry"}}
+    first, second, third, fourth, _ = ledger.proposals()
+    results = [label(1), FAILED, bad, label(4) | {"recipe": 2, "seconds": 2.0}]
+    ledger.add_labels(REFERENCE, list(zip((first, second, third, fourth), results, strict=True)))
+    assert ledger.states(REFERENCE) == {0: {"labelled": 1, "failed": 2}, 1: {"labelled": 1, "waiting": 1}}
+    assert {(row.kind, row.error, row.count) for row in ledger.failures(REFERENCE)} == {
+        ("unknown", "E: no", 1),
+        ("geometry", "G: close", 1),
+    }
+    assert ledger.label_costs(REFERENCE)[1] == {"labelled": (1, 2.0)}
+    assert ledger.recipes(REFERENCE) == {2: 1}
+    assert ledger.forget_failures(REFERENCE, kind="geometry") == [third.structure]
+    assert ledger.forget_failures(REFERENCE, kind="setup") == []

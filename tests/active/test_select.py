@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
+from ase_mlsample.active import Ledger
 from ase_mlsample.active.config import SelectionSettings
-from ase_mlsample.active.select import TrustWindow, describe, farthest_points, select_batch
+from ase_mlsample.active.descriptors import KnownDescriptors
+from ase_mlsample.active.select import TrustWindow, describe, farthest_points, nearest_known, select_batch
 
 
 class TestWindow:
@@ -33,6 +35,19 @@ def test_farthest_points():
     assert farthest_points(points, 9, known=np.array([[0.0]]), duplicate=0.2) == [3, 4, 1]
     assert farthest_points(points, 2, known=np.empty((0, 1))) == [0, 3]
     assert farthest_points(np.zeros((3, 1)), 3, known=np.empty((0, 1))) == [0]
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+def test_nearest_known_is_that_of_all_differences_to_the_last_bit(rng, scale):
+    points = scale * (5 + rng.normal(size=(50, 30)))
+    known = np.concatenate(
+        [points[:10], points[10:20] + 1e-9 * scale, scale * (5 + rng.normal(size=(700, 30)))]
+    )
+    expected = np.full(len(points), np.inf)
+    for other in known:
+        expected = np.minimum(expected, ((points - other) ** 2).sum(axis=1))
+    assert np.array_equal(nearest_known(points, np.array_split(known, 7)), expected)
+    assert np.array_equal(nearest_known(points, [np.repeat(known, 20, axis=0)]), expected)
 
 
 @pytest.fixture
@@ -75,6 +90,18 @@ class TestBatch:
         candidates = [frames[0].copy(), frames[2].copy(), frames[2].copy(), frames[1].copy()]
         assert self.choose(candidates, frames[:1], rng, batch=4) == [1, 3]
         assert self.choose(candidates, frames, rng, batch=4) == []
+
+    def test_descriptors_kept_in_a_ledger_give_the_same_choice(self, frames, rng, tmp_path):
+        ledger = Ledger.create(tmp_path / "ledger.db", reference="r", config={})
+        ledger.propose(0, frames[:1], stage="select", summary={})
+        known = KnownDescriptors(ledger, ["Si"])
+        candidates = [frames[0].copy(), frames[2].copy(), frames[1].copy()]
+        assert self.choose(candidates, known, rng) == [1, 2]
+        ledger.propose(1, frames[1:2], stage="select", summary={})
+        assert self.choose(candidates, known, rng) == [1]
+        (block,) = known.blocks(10)
+        assert np.array_equal(block, describe(frames[:2], ["Si"]))
+        assert [len(block) for block in known.blocks(1)] == [1, 1]
 
     def test_random(self, frames, rng):
         chosen = self.choose(frames * 4, [], rng, batch=5, strategy="random")

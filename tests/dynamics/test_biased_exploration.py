@@ -10,8 +10,8 @@ from ase_mlsample.calculators import Committee, StillingerWeber
 from ase_mlsample.calculators.biased import BiasedCalculator
 from ase_mlsample.cvs import Distance, stack
 from ase_mlsample.dynamics import Guards, UncertaintyGate
-from ase_mlsample.dynamics.biased_exploration import MetadynamicsExplorer, interleaved
 from ase_mlsample.dynamics.snapshot import Snapshot
+from ase_mlsample.dynamics.visiting_exploration import MetadynamicsExplorer, interleaved
 
 SETTINGS = {"temperature_K": 600.0, "sigma": 0.05, "height_eV": 0.2, "bias_factor": 10.0, "pace": 5}
 SETTINGS |= {"duration_ps": 0.06, "check_every": 10, "keep_every": 1, "cv": Distance(0, 1)}

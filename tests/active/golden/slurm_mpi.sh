@@ -1,0 +1,25 @@
+#!/bin/bash
+
+#SBATCH --job-name=label.TIME
+#SBATCH --output=FOLDER/label.TIME.stdout
+#SBATCH --error=FOLDER/label.TIME.stderr
+#SBATCH --nodes=2
+#SBATCH --time=120
+#SBATCH --ntasks-per-node=1
+
+#SBATCH --exclusive
+#SBATCH --account=abc
+
+
+module load quantum-espresso
+cd HERE
+export PATH=PYTHON:"$PATH"
+export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMEXPR_NUM_THREADS=1
+export OMP_WAIT_POLICY=PASSIVE PYTHONUNBUFFERED=1
+export MLSAMPLE_LAUNCH='srun -n 128 --ntasks-per-node=64 --exact'
+unset SLURM_NTASKS_PER_NODE
+
+
+export JOBNAME="label.TIME"
+
+process_worker_pool.py  --max_workers_per_node=1 -a ADDRESS -p 0 -c 1e-06 -m None --poll 10 --port=PORT --cert_dir CERTIFICATES --logdir=FOLDER/label --logconf=None --block_id=BLOCK --hb_period=15  --hb_threshold=60 --drain_period=5280 --cpu-affinity none  --mpi-launcher=mpiexec --available-accelerators 

@@ -1,0 +1,56 @@
+import os
+import time
+
+import pytest
+
+from ase_mlsample.references.failures import NotConverged
+from ase_mlsample.references.scratch import Scratch, _sweep
+
+
+def test_each_calculation_has_its_folder_and_leaves_nothing(tmp_path):
+    scratch = Scratch(tmp_path / "s")
+    with scratch.folder("a-Si8") as one, scratch.folder("a-Si8") as two:
+        assert one != two
+        assert one.parent == tmp_path / "s"
+        (one / "file").write_text("x")
+    assert list((tmp_path / "s").iterdir()) == []
+
+
+def fail(scratch):
+    with scratch.folder("a") as folder:
+        (folder / "file").write_text("x")
+        raise NotConverged("why")
+
+
+def test_failed_ones_are_kept_only_when_asked(tmp_path):
+    with pytest.raises(NotConverged, match=r"^why$"):
+        fail(Scratch(tmp_path / "s"))
+    with pytest.raises(NotConverged) as caught:
+        fail(Scratch(tmp_path / "s", tmp_path / "kept"))
+    assert list((tmp_path / "s").iterdir()) == []
+    (kept,) = (tmp_path / "kept").iterdir()
+    assert [path.name for path in kept.iterdir()] == ["file"]
+    assert str(caught.value) == f"why\nits files are in {kept}"
+
+
+def test_other_exceptions_get_a_note(tmp_path):
+    with pytest.raises(TimeoutError) as caught, Scratch(tmp_path / "s", tmp_path / "k").folder("a"):
+        raise TimeoutError
+    assert "its files are in" in caught.value.__notes__[0]
+
+
+def test_what_a_killed_process_left_is_swept_and_what_is_in_use_is_not(tmp_path):
+    old = time.time() - 3600
+    left = tmp_path / "mlsample-scratch-a-x"
+    left.mkdir()
+    (left / ".in-use").touch()
+    os.utime(left / ".in-use", (old, old))
+    foreign = tmp_path / "other"
+    foreign.mkdir()
+    with Scratch(tmp_path).folder("b") as used:
+        os.utime(used / ".in-use", (old, old))
+        _sweep.cache_clear()
+        with Scratch(tmp_path).folder("c"):
+            assert used.exists()
+            assert not left.exists()
+            assert foreign.exists()
