@@ -64,5 +64,8 @@ def test_bad_settings_leave_nothing_behind(small, capsys, old, new, status, mess
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*_testset.yaml")), ids=lambda path: path.stem)
 def test_examples_are_valid(file):
     settings = read_settings(file, HeldOutSettings)
-    assert settings.crystals.frames == settings.liquid.frames == 50
-    assert settings.n_atoms == 64
+    if settings.reference.factory == "gpaw":  # dear: small, and crystals alone
+        assert (settings.crystals.frames, settings.liquid, settings.n_atoms) == (16, None, 8)
+    else:
+        assert settings.crystals.frames == settings.liquid.frames == 50
+        assert settings.n_atoms == 64
