@@ -11,6 +11,7 @@ import os
 import secrets
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,29 +46,37 @@ while found := list(ours()):
 """
 
 _marks: dict[int, str] = {}  # by process id: a forked child has none
+_pipes: list[int] = []  # never closed, on purpose
+_inside = 0  # calls in `guarded` now: the environment is shared by all threads
+_lock = threading.Lock()
 
 
 @contextmanager
 def guarded() -> Iterator[None]:
     """Programs started inside end with this process; where there is no /proc, nothing is done."""
+    global _inside  # noqa: PLW0603 - as the environment is
     if not sys.platform.startswith("linux"):
         yield
         return
-    before = os.environ.get(_VARIABLE)
-    os.environ[_VARIABLE] = _mark()
+    with _lock:
+        _inside += 1
+        os.environ[_VARIABLE] = _mark()
     try:
         yield
     finally:
-        if before is None:
-            os.environ.pop(_VARIABLE, None)
-        else:
-            os.environ[_VARIABLE] = before
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                os.environ.pop(_VARIABLE, None)
 
 
 def end_programs() -> list[int]:
-    """End the programs that calls inside `guarded` left running, first gently; returns their ids."""
+    """End the programs that calls inside `guarded` left running, first gently; returns their ids.
+
+    While another thread is inside, nothing is done: its programs have the same mark.
+    """
     mark = _marks.get(os.getpid())
-    if mark is None:
+    if mark is None or _inside:
         return []
     ended = found = _marked(mark)
     limit, number = time.monotonic() + _PATIENCE_S, signal.SIGTERM
@@ -108,9 +117,6 @@ def _start_guardian(mark: str) -> None:
         os.close(nothing)
         os.close(ours)
     _pipes.append(theirs)
-
-
-_pipes: list[int] = []  # never closed, on purpose
 
 
 def _marked(mark: str) -> list[int]:

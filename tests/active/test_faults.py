@@ -19,6 +19,7 @@ from ase.io import read
 
 from ase_mlsample import _files
 from ase_mlsample.active import Ledger
+from ase_mlsample.active.guardian import end_programs, guarded
 from ase_mlsample.active.remedies import ReferenceStoppedError
 from ase_mlsample.active.run_directory import EventLog
 from ase_mlsample.active.store import ResultStore
@@ -288,6 +289,15 @@ class TestPrograms:
         with pytest.raises(ReferenceStoppedError, match=r"'resource'.*timeout_s"):
             run_here(launching)
         assert not alive(int((tmp_path / "started").read_text()))
+
+    def test_programs_of_another_thread_are_left_alone(self):
+        with guarded():
+            program = subprocess.Popen(["sleep", "1000"])
+            assert end_programs() == []  # as the failure of another label would ask for
+        assert alive(program.pid)
+        assert end_programs() == [program.pid]
+        assert program.wait() == -signal.SIGTERM
+        assert "MLSAMPLE_PROGRAMS_OF" not in os.environ
 
 
 def wait_for_program(tmp_path, process):
