@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from ase_mlsample.analysis.blocks import BlockAverage, block_error
     from ase_mlsample.analysis.clusters import Clusters, SizeDistribution, find_clusters, size_distribution
     from ase_mlsample.analysis.colvar import Colvar, read_colvar
+    from ase_mlsample.analysis.crossings import count_crossings
     from ase_mlsample.analysis.eos import EquationOfState, fit_equation_of_state
     from ase_mlsample.analysis.errors import (
         ErrorSummary,
@@ -39,6 +40,7 @@ __all__ = [
     "Window",
     "block_error",
     "combine_windows",
+    "count_crossings",
     "coverage",
     "error_by_sigma",
     "error_summary",
@@ -72,6 +74,7 @@ __getattr__, __dir__ = lazy_names(
         "Window": "umbrella_analysis",
         "block_error": "blocks",
         "combine_windows": "umbrella_analysis",
+        "count_crossings": "crossings",
         "coverage": "errors",
         "error_by_sigma": "uncertainty",
         "error_summary": "errors",

@@ -19,6 +19,9 @@ FloatArray = NDArray[np.float64]
 _ENDS = {"pi": math.pi, "+pi": math.pi, "-pi": -math.pi, "2pi": 2 * math.pi, "2*pi": 2 * math.pi}
 # columns that are no variables, in files of ours and in PLUMED's habits
 _OTHERS = {"time", "bias", "temperature", "energy", "volume"}
+# what follows the variables in files of ours; behind it is what the bias tells of itself
+_AFTER = ("bias", "temperature", "energy")
+_STATIC = 2.0  # the phase of Deep-VES in which the bias stays as it is
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,8 +68,29 @@ class Colvar:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """Names of the columns that look like variables: not time, bias, energy … nor "label.component"."""
-        return tuple(name for name in self.names if name not in _OTHERS and "." not in name)
+        """Names of the columns that are variables.
+
+        In files of ours those before the bias; in others those that look like some: not time, bias, energy …
+        nor "label.component".
+        """
+        names = self.names
+        for k in range(len(names)):
+            if names[k : k + len(_AFTER)] == _AFTER:
+                names = names[:k]
+                break
+        return tuple(name for name in names if name not in _OTHERS and "." not in name)
+
+    @property
+    def learning(self) -> NDArray[np.bool_]:
+        """Rows (T,) that were written while the bias of a Deep-VES run had not become static; else none."""
+        if not {"phase", "rate_scale"} <= set(self.names):
+            return np.zeros(len(self), dtype=bool)
+        rows: NDArray[np.bool_] = self["phase"] < _STATIC
+        return rows
+
+    def only(self, rows: NDArray[np.bool_]) -> Colvar:
+        """Return some of the rows, (T,) of bool."""
+        return Colvar(self.names, self.table[rows], self.periods, self.source)
 
     def columns(self, names: Sequence[str]) -> FloatArray:
         """Return several columns (T, d).
@@ -90,10 +114,10 @@ class Colvar:
         ValueError
             When none are left.
         """
-        kept = self.table[self.times >= time]
+        kept = self.only(self.times >= time)
         if not len(kept):
             raise ValueError(f"{self.source} ends at {self.times.max():g}, before {time:g}")
-        return Colvar(self.names, kept, self.periods, self.source)
+        return kept
 
 
 def read_colvar(path: str | Path) -> Colvar:

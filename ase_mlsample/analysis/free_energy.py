@@ -129,7 +129,7 @@ class FreeEnergy:
         ValueError
             For a basin without a point in the grid.
         """
-        masks = self._basin(first), self._basin(second)
+        masks = self.basin_mask(first), self.basin_mask(second)
         shares = [float(self.probabilities[mask].sum()) for mask in masks]
         if min(shares) == 0:
             raise ValueError(
@@ -153,7 +153,7 @@ class FreeEnergy:
             For a basin without a point in the grid, or when no way was ever seen.
         """
         bottoms = []
-        for mask in (self._basin(first), self._basin(second)):
+        for mask in (self.basin_mask(first), self.basin_mask(second)):
             lowest = int(np.argmin(np.where(mask, self.values, np.inf)))
             bottoms.append(tuple(int(k) for k in np.unravel_index(lowest, self.values.shape)))
         saddle = lowest_saddle(
@@ -176,14 +176,11 @@ class FreeEnergy:
         if not 0 <= component < len(self.axes):
             raise ValueError(f"there are {len(self.axes)} variables, counted from 0; got {component!r}")
         others = tuple(index for index in range(len(self.axes)) if index != component)
-        blocks = self.blocks
-        axis, domain = self.axes[component], self.domains[component]
-        if blocks is not None:
-            summed = blocks.sum(axis=tuple(index + 1 for index in others))
-            return from_histogram(axis, summed, kT=self.kT, domains=[domain])
-        return FreeEnergy(
-            (axis,), _as_energy(self.probabilities.sum(axis=others), self.kT), self.kT, (domain,)
-        )
+        axes, periods = (self.axes[component],), (self.domains[component],)
+        if self.blocks is not None:
+            summed = self.blocks.sum(axis=tuple(index + 1 for index in others))
+            return _of_blocks(axes, summed, self.kT, periods)
+        return FreeEnergy(axes, _as_energy(self.probabilities.sum(axis=others), self.kT), self.kT, periods)
 
     def _same_grid(self, reference: FreeEnergy | ArrayLike) -> FloatArray:
         if isinstance(reference, FreeEnergy):
@@ -199,7 +196,18 @@ class FreeEnergy:
             raise ValueError(f"the reference has shape {exact.shape}, the free energy {self.values.shape}")
         return exact
 
-    def _basin(self, basin: Basin) -> NDArray[np.bool_]:
+    def basin_mask(self, basin: Basin) -> NDArray[np.bool_]:
+        """Return which points of the grid are in a basin, (m1, ...).
+
+        Parameters
+        ----------
+        basin : as for :meth:`basin_difference`
+
+        Raises
+        ------
+        ValueError
+            For a basin that does not fit, or without a point in the grid.
+        """
         if isinstance(basin, np.ndarray) and basin.dtype == bool:
             mask = basin
             if mask.shape != self.values.shape:
@@ -295,12 +303,18 @@ def from_histogram(
     total = blocks.sum(axis=0)
     if not (np.isfinite(total).all() and (blocks >= 0).all() and total.sum() > 0):
         raise ValueError("a histogram must be finite, not negative and not empty")
-    values = _as_energy(total, kT)
-    periods = as_domains(domains, len(axes_))
+    return _of_blocks(axes_, blocks, kT, as_domains(domains, len(axes_)))
+
+
+def _of_blocks(
+    axes: tuple[FloatArray, ...], blocks: FloatArray, kT: float, domains: tuple[Domain, ...]
+) -> FreeEnergy:
+    """Free energy of the sum over blocks (B, m1, ...), single ones of which may be negative in places."""
+    values = _as_energy(blocks.sum(axis=0), kT)
     if np.count_nonzero(blocks.reshape(len(blocks), -1).any(axis=1)) < 2:
-        return FreeEnergy(axes_, values, kT, periods, blocks=blocks)
+        return FreeEnergy(axes, values, kT, domains, blocks=blocks)
     errors = _error_of(blocks, lambda p: kT * np.log(p / p.sum()))
-    return FreeEnergy(axes_, values, kT, periods, errors=errors, blocks=blocks)
+    return FreeEnergy(axes, values, kT, domains, errors=errors, blocks=blocks)
 
 
 def _error_of(blocks: FloatArray, estimate: Callable[[FloatArray], Any]) -> Any:

@@ -5,7 +5,9 @@ undone (--colvar with --reweight), or from umbrella windows (--windows). Files a
 in them are taken to be eV, so PLUMED's own units need --energy-unit kJ/mol.
 
 Errors of reweighted samples and windows come from blocks of the sampling; see whether half as many --blocks
-give the same. Without --basins, each minimum deeper than --depth has the basin that drains into it.
+give the same. They presume many crossings of the barrier, which are counted from one basin's lower half to
+the other's. Without --basins, each minimum deeper than --depth has the basin that drains into it. Of a
+Deep-VES run samples count from when its bias was static, or from --skip on.
 """
 
 from __future__ import annotations

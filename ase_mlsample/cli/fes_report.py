@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ __all__ = ["report"]
 
 _DIGITS = {"eV": 4, "meV": 1, "kJ/mol": 2, "kcal/mol": 3, "kT": 2}
 _MOST_MINIMA = 10
+_FEW = 10  # crossings of which any error is rough
 
 
 def report(args: Namespace, estimate: Estimate, *, unit: str, thermal: str) -> None:
@@ -46,7 +48,8 @@ def report(args: Namespace, estimate: Estimate, *, unit: str, thermal: str) -> N
     table = _Table(estimate, unit)
     table.minima(minima)
     table.basins(basins, named=bool(args.basins))
-    for note in [*estimate.notes, *_doubt(F, basins)]:
+    few = table.crossings(basins)
+    for note in [*estimate.notes, *few, *_doubt(F, basins)]:
         print(f"note: {note}")
     _write(args, estimate, unit, minima, basins)
 
@@ -87,6 +90,26 @@ class _Table:
                 continue
             pad = " " * self.width * len(self.estimate.names)
             print(f"  {label + ' − ' + first:<10}{pad}{self._number(value, error)}")
+
+    def crossings(self, basins: Sequence[tuple[str, Any]]) -> list[str]:
+        """Print how often the runs went from the first basin to the others; a note where that was seldom."""
+        from ase_mlsample.analysis.crossings import count_crossings
+
+        F, runs = self.estimate.free_energy, self.estimate.runs
+        counts = dict[str, tuple[int, int]]()
+        for label, basin in basins[1:_MOST_MINIMA] if runs else ():
+            with contextlib.suppress(ValueError):  # no such basin, as is said above
+                counts[f"{basins[0][0]} → {label}"] = count_crossings(F, basins[0][1], basin, runs)
+        if counts:
+            print("  crossings")
+        for way, (there, back) in counts.items():
+            print(f"  {way:<10}{there} there, {back} back")
+        few = ", ".join(way for way, both in counts.items() if min(both) < _FEW)
+        return (
+            [f"fewer than {_FEW} crossings each way, {few}: errors are too small, sample longer"]
+            if few
+            else []
+        )
 
     def _barrier(self, label: str, start: Any, end: Any) -> None:
         F = self.estimate.free_energy

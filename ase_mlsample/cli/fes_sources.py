@@ -53,6 +53,8 @@ class Estimate:
         Free energies as they stood after some times; empty where that is not known.
     trace : tuple or None
         Times (T,), variables (T, d), their names and periods.
+    runs : list of ndarray (T, d)
+        Variables of each run or walker in the order of time; empty for windows.
     notes : list of str
         What the user should know.
     """
@@ -63,6 +65,7 @@ class Estimate:
     times: list[float] = field(default_factory=list)
     series: list[FreeEnergy] = field(default_factory=list)
     trace: tuple[FloatArray, FloatArray, tuple[str, ...], tuple[Domain, ...]] | None = None
+    runs: list[FloatArray] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def along(self, name: str) -> Estimate:
@@ -77,6 +80,7 @@ class Estimate:
             free_energy=self.free_energy.marginal(component),
             names=(name,),
             series=[F.marginal(component) for F in self.series],
+            runs=[run[:, [component]] for run in self.runs],
         )
 
     def scaled(self, factor: float) -> Estimate:
@@ -118,8 +122,10 @@ def interval(text: str, option: str) -> tuple[float, float]:
     return low, high
 
 
-def read_walkers(paths: Sequence[Path], periods: dict[str, tuple[float, float]]) -> Hills:
-    """Read HILLS files of walkers that built one bias, their hills in the order of time."""
+def read_walkers(
+    paths: Sequence[Path], periods: dict[str, tuple[float, float]]
+) -> tuple[Hills, list[FloatArray]]:
+    """Read HILLS files of walkers that built one bias: all hills in the order of time, centres of each."""
     import numpy as np
 
     from ase_mlsample.biases import read_hills
@@ -142,7 +148,7 @@ def read_walkers(paths: Sequence[Path], periods: dict[str, tuple[float, float]])
         for name in ("times", "centers", "sigmas", "heights")
     }
     domains = tuple(periods.get(n, d) for n, d in zip(first.names, first.domains, strict=True))
-    return replace(first, **joined, domains=domains)
+    return replace(first, **joined, domains=domains), [part.centers for part in parts]
 
 
 def bins_of(
@@ -175,7 +181,7 @@ def from_hills(args: Namespace, kT: float, periods: dict[str, tuple[float, float
 
     from ase_mlsample.analysis.reweighting import hills_series
 
-    hills = read_walkers(args.hills, periods)
+    hills, runs = read_walkers(args.hills, periods)
     axes = bins_of(args, hills.names, hills.domains, hills.centers)
     number = len(hills)
     counts = sorted({max(1, round(number * part / _MOMENTS)) for part in range(1, _MOMENTS + 1)})
@@ -188,6 +194,7 @@ def from_hills(args: Namespace, kT: float, periods: dict[str, tuple[float, float
         times=[float(hills.times[count - 1]) for count in counts],
         series=series,
         trace=(hills.times, hills.centers, hills.names, hills.domains),
+        runs=runs,
         notes=["± is the spread over the last half of the run: a bias has no statistical error of its own"]
         if len(np.unique(hills.times)) > 1
         else [],
@@ -202,8 +209,11 @@ def from_colvar(args: Namespace, kT: float, periods: dict[str, tuple[float, floa
     from ase_mlsample.analysis.free_energy import from_histogram, from_samples
     from ase_mlsample.analysis.reweighting import effective_sample_size
 
-    log = _samples_of(args.colvar, args.skip)
-    hills = read_walkers(args.hills, periods) if args.hills else None
+    logs, notes = _logs(args.colvar, args.skip), list[str]()
+    if args.reweight == "static":
+        logs, notes = _with_static_bias(logs, skipped=args.skip > 0)
+    log = _in_time(logs)
+    hills = read_walkers(args.hills, periods)[0] if args.hills else None
     names = tuple(args.cv or (hills.names if hills is not None else log.variables))
     if not names:
         raise ValueError(f"{log.source}: which columns are the variables? --cv NAME ...")
@@ -224,7 +234,6 @@ def from_colvar(args: Namespace, kT: float, periods: dict[str, tuple[float, floa
     ends = [len(log) * (k + 1) // blocks - 1 for k in range(blocks)]
     seen = [k for k in range(blocks) if parts[: k + 1].sum() > 0]
     worth = effective_sample_size(weights)
-    notes = []
     if worth < 10 * blocks:
         notes.append(
             f"the weights leave {worth:.0f} samples' worth, which {blocks} blocks share: errors are rough"
@@ -236,15 +245,16 @@ def from_colvar(args: Namespace, kT: float, periods: dict[str, tuple[float, floa
         times=[float(log.times[ends[k]]) for k in seen],
         series=[from_histogram(axes, parts[: k + 1], kT=kT, domains=domains) for k in seen],
         trace=(log.times, values, names, domains) if np.ptp(log.times) > 0 else None,
+        runs=[one.columns(names) for one in logs],
         notes=notes,
     )
 
 
-def _samples_of(paths: Sequence[Path], skip: float) -> Colvar:
-    """Logs of all walkers, in the order of time."""
+def _logs(paths: Sequence[Path], skip: float) -> list[Colvar]:
+    """Log of each run or walker from a time on, without those that ended before."""
     import numpy as np
 
-    from ase_mlsample.analysis.colvar import Colvar, read_colvar
+    from ase_mlsample.analysis.colvar import read_colvar
 
     logs = [read_colvar(path) for path in paths]
     for log, path in zip(logs, paths, strict=True):
@@ -257,10 +267,42 @@ def _samples_of(paths: Sequence[Path], skip: float) -> Colvar:
             )
         if not np.isfinite(log.table).all():
             raise ValueError(f"{path} holds numbers that are not finite")
+    longest = max(logs, key=lambda log: float(log.times[-1]))
+    longest.after(skip)  # complains when nothing is left
+    return [log.after(skip) for log in logs if log.times[-1] >= skip]
+
+
+def _with_static_bias(logs: list[Colvar], *, skipped: bool) -> tuple[list[Colvar], list[str]]:
+    """The rows since the bias of Deep-VES is static, which alone e^{V/kT} reweights, and a note.
+
+    All rows where the user has said what to skip.
+    """
+    learning = sum(int(log.learning.sum()) for log in logs)
+    if not learning:
+        return logs, []
+    told = f"{learning} samples were drawn while the bias was learning (phase below 2)"
+    if skipped:
+        return logs, [f"{told}: their weights hold as far as the bias stayed what it was"]
+    kept = [log.only(~log.learning) for log in logs]
+    for log, rest in zip(logs, kept, strict=True):
+        if not len(rest):
+            raise ValueError(
+                f"{log.source}: the bias was learning to the end (phase 2, a static bias, was not reached), "
+                "but e^(V/kT) holds for one that stays: run longer, say with --skip from when on it hardly "
+                "changed, or take F from the bias, in Python deep_bias.free_energy()"
+            )
+    return kept, [f"{told}, and are left out"]
+
+
+def _in_time(logs: Sequence[Colvar]) -> Colvar:
+    """Logs of all walkers as one, in the order of time."""
+    import numpy as np
+
+    from ase_mlsample.analysis.colvar import Colvar
+
     table = np.concatenate([log.table for log in logs])
     table = table[np.argsort(table[:, logs[0].names.index("time")], kind="stable")]
-    source = ", ".join(log.source for log in logs)
-    return Colvar(logs[0].names, table, logs[0].periods, source).after(skip)
+    return Colvar(logs[0].names, table, logs[0].periods, ", ".join(log.source for log in logs))
 
 
 def _bias_of(log: Colvar, columns: Sequence[str] | None) -> FloatArray:

@@ -35,6 +35,25 @@ def test_ours(write):
     np.testing.assert_array_equal(log.after(0.1).times, [0.1, 0.2])
 
 
+@pytest.mark.parametrize("further", ["rct zed neff nker", "kl gradient inside", "kl rate_scale phase inside"])
+def test_what_a_bias_tells_of_itself_is_no_variable(write, further):
+    columns = f"time phi energy_gap bias temperature energy volume {further}"
+    log = read_colvar(write(f"#! FIELDS {columns}\n{' 1' * len(columns.split())}\n"))
+    assert log.variables == ("phi", "energy_gap")
+
+
+def test_rows_of_a_bias_that_learns(write):
+    columns = "time n bias temperature energy kl rate_scale phase inside"
+    rows = "".join(f" {k} 1 2 300 -1 0.1 1 {phase} 1\n" for k, phase in enumerate((0, 1, 0, 2, 2)))
+    log = read_colvar(write(f"#! FIELDS {columns}\n{rows}"))
+    assert log.learning.tolist() == [True, True, True, False, False]
+    assert log.only(~log.learning).times.tolist() == [3, 4]
+    # a variable of that name is no phase
+    log = read_colvar(write("#! FIELDS time phase bias\n 0 1 0\n"))
+    assert log.learning.tolist() == [False]
+    assert log.variables == ("phase",)
+
+
 def test_plumed(write):
     text = "#! FIELDS time d metad.bias metad.rbias uwall.bias\n 0.0 0.31 0 0 0\n 0.5 0.33 1.2 -0.4 0\n"
     log = read_colvar(write(text + text))  # a restarted run repeats the header

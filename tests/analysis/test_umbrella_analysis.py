@@ -104,6 +104,10 @@ class TestKnownAnswers:
         along = combined.free_energy([y], components=[1])
         assert along.rmse(1.5 * y**2) < 0.1
         assert combined.weights.sum() == pytest.approx(1.0)
+        wide = combined.free_energy([np.linspace(-3, 3, 25), y])  # all samples that are in a bin of y
+        assert (wide.blocks < 0).any()  # an influence may exceed what there is
+        np.testing.assert_allclose(wide.marginal(1).values, along.values, atol=1e-12)
+        np.testing.assert_allclose(wide.marginal(1).errors, along.errors, rtol=0.02)
 
     def test_several_temperatures(self):
         rng = np.random.default_rng(4)

@@ -142,6 +142,56 @@ class TestReweighting:
         fes(*logs, "--reweight", "static", "--temperature", 300, "--bandwidth", 0.05, "--skip", 900)
         assert "2000 samples" in capsys.readouterr().out
 
+    def test_a_log_of_opes(self, capsys):
+        s = draw(np.random.default_rng(13), 0.2 * double_well(LINE), 5000)
+        rest = dict.fromkeys(("temperature", "energy", "rct", "zed", "neff", "nker"), np.ones(5000))
+        write_colvar("COLVAR", {"time": np.arange(5000), "x": s, "bias": -0.8 * KT * double_well(s)} | rest)
+        how = ("--colvar", "COLVAR", "--reweight", "static", "--temperature", 300, "--basins", "-2:0", "0:2")
+        fes(*how, "--out", "F.npz")
+        assert read_free_energy("F.npz")[1] == ("x",)
+        assert "left out" not in capsys.readouterr().out
+
+    def test_of_deep_ves_only_what_its_static_bias_gave(self, capsys):
+        rng, n = np.random.default_rng(14), 4000
+        learned = draw(rng, 0.2 * double_well(LINE), n)  # under V, once it is static
+        phase = np.repeat([0, 1, 2], [1000, 2000, n])
+        columns = {"time": np.arange(n + 3000), "x": np.r_[np.full(3000, -1.0), learned]}
+        columns |= {"bias": -0.8 * KT * double_well(columns["x"])}
+        columns |= dict.fromkeys(("temperature", "energy", "kl", "rate_scale"), np.ones(n + 3000))
+        write_colvar("COLVAR", columns | {"phase": phase, "inside": np.ones(n + 3000)})
+        how = ("--reweight", "static", "--temperature", 300, "--unit", "kT", "--basins", "-2:0", "0:2")
+        fes("--colvar", "COLVAR", *how)
+        out = capsys.readouterr().out
+        assert "4000 samples" in out
+        assert "3000 samples were drawn while the bias was learning (phase below 2), and are left out" in out
+        difference, error = found(out, "B − A")
+        assert abs(difference - EXACT) < 4 * error < 1
+        fes("--colvar", "COLVAR", *how, "--skip", 2000)  # the user knows better
+        out = capsys.readouterr().out
+        assert "5000 samples" in out
+        assert "hold as far as the bias stayed" in out
+        write_colvar("COLVAR", {name: column[:3000] for name, column in (columns | {"phase": phase}).items()})
+        fes("--colvar", "COLVAR", *how, status=2)
+        assert "learning to the end (phase 2, a static bias, was not reached)" in capsys.readouterr().err
+
+    def test_crossings_are_counted_for_each_walker(self, capsys):
+        rng = np.random.default_rng(15)
+        for walker, visits in enumerate(([-1, 1] * 6, [1, 1, 1, -1])):
+            s = np.repeat(np.array(visits, dtype=float), 200) + rng.normal(0, 0.15, 200 * len(visits))
+            write_colvar(f"COLVAR.{walker}", {"time": np.arange(len(s)), "x": s, "bias": 0 * s})
+        logs = ("--colvar", "COLVAR.0", "COLVAR.1")
+        fes(*logs, "--reweight", "static", "--temperature", 300, "--basins", "-2:0", "0:2", "--bins", 12)
+        out = capsys.readouterr().out
+        assert "A → B     6 there, 6 back" in out
+        assert "fewer than 10 crossings each way, A → B: errors are too small" in out
+        s = np.repeat(np.tile([-1.0, 1.0], 30), 100) + rng.normal(0, 0.15, 6000)
+        write_colvar("COLVAR.0", {"time": np.arange(6000), "x": s, "bias": 0 * s})
+        how = ("--reweight", "static", "--temperature", 300, "--basins", "-2:0", "0:2", "--bins", 12)
+        fes("--colvar", "COLVAR.0", *how)
+        out = capsys.readouterr().out
+        assert "30 there, 29 back" in out
+        assert "fewer than" not in out
+
     def test_errors_that_have_not_reached_their_plateau_are_doubted(self, capsys):
         basins = np.repeat(np.random.default_rng(11).choice([-1.0, 1.0], 16), 500)  # 16 visits
         s = basins + np.random.default_rng(12).normal(0, 0.2, 8000)
