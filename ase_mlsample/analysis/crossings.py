@@ -65,5 +65,6 @@ def _lower_half(F: FreeEnergy, basin: Basin, other: Basin) -> NDArray[np.bool_]:
         height = F.barrier(basin, other).height
     except ValueError:  # the basins are there, so no way was seen
         height = math.inf
-    counted: NDArray[np.bool_] = inside & np.isfinite(F.values)
-    return counted & (F.values <= F.values[inside].min() + 0.5 * height)
+    top = F.values[inside].min() + 0.5 * height
+    counted: NDArray[np.bool_] = inside & np.isfinite(F.values) & (F.values <= top)
+    return counted

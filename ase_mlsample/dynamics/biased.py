@@ -14,7 +14,13 @@ from ase_mlsample.biases.base import Bias
 from ase_mlsample.calculators.biased import BiasedCalculator
 from ase_mlsample.cvs.base import CollectiveVariable
 from ase_mlsample.dynamics.biased_output import Observers, open_outputs
-from ase_mlsample.dynamics.checkpoint import Checkpoint, read_checkpoint, truncate_files, write_checkpoint
+from ase_mlsample.dynamics.checkpoint import (
+    Checkpoint,
+    read_checkpoint,
+    require_files,
+    truncate_files,
+    write_checkpoint,
+)
 from ase_mlsample.dynamics.integrator_facts import refresh_forces, require_driveable
 from ase_mlsample.dynamics.run_checks import (
     added_terms,
@@ -211,6 +217,7 @@ class BiasedDynamics:
         self._attach_bias(fresh=checkpoint is None)
 
     def _take_up(self, checkpoint: Checkpoint) -> None:
+        require_files(checkpoint)  # before the bias cuts its own
         checkpoint.restore(self.integrator)
         self.bias.load_state_dict(checkpoint.bias)
         truncate_files(checkpoint)

@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from ase_mlsample.dynamics.integrator_state import capture, restore
 from ase_mlsample.dynamics.packed_file import read_packed, write_packed
 
-__all__ = ["Checkpoint", "FileMark", "read_checkpoint", "truncate_files", "write_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "FileMark",
+    "read_checkpoint",
+    "require_files",
+    "truncate_files",
+    "write_checkpoint",
+]
 
 _VERSION = "ase-mlsample run 1"
 _TAIL = 4096  # bytes by which a file is known again
@@ -241,8 +248,10 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint.load(path)
 
 
-def truncate_files(checkpoint: Checkpoint, files: Mapping[str, str | Path | None] | None = None) -> None:
-    """Cut the files of a run to what they were at its checkpoint; all of them, or, on an error, none.
+def require_files(
+    checkpoint: Checkpoint, files: Mapping[str, str | Path | None] | None = None
+) -> list[tuple[Path, FileMark]]:
+    """Refuse files that are not those of a run, or shorter than at its checkpoint; nothing is changed.
 
     Parameters
     ----------
@@ -250,6 +259,11 @@ def truncate_files(checkpoint: Checkpoint, files: Mapping[str, str | Path | None
     files : dict of paths or None
         Where they are; by default where they were, relative to the checkpoint. A name that is None, or that
         the checkpoint does not know, is left alone.
+
+    Returns
+    -------
+    list of (path, mark)
+        Of the files that belong to the checkpoint.
 
     Raises
     ------
@@ -262,13 +276,13 @@ def truncate_files(checkpoint: Checkpoint, files: Mapping[str, str | Path | None
     }
     if files is not None:
         places = {name: files.get(name) for name in places}
-    cut = [(Path(place), checkpoint.files[name]) for name, place in places.items() if place is not None]
-    for place, mark in cut:
+    found = [(Path(place), checkpoint.files[name]) for name, place in places.items() if place is not None]
+    for place, mark in found:
         size = place.stat().st_size if place.is_file() else 0
         if size < mark.size:
-            found = f"it has {size}" if place.is_file() else "it is not there"
+            here = f"it has {size}" if place.is_file() else "it is not there"
             raise ValueError(
-                f"{place} had {mark.size} bytes at the checkpoint, but {found}; "
+                f"{place} had {mark.size} bytes at the checkpoint, but {here}; "
                 "put the file of the run back, or start anew"
             )
         if _tail(place, mark.size) != mark.tail:
@@ -276,7 +290,23 @@ def truncate_files(checkpoint: Checkpoint, files: Mapping[str, str | Path | None
                 f"{place} is not the file that the run was writing: what it has up to byte {mark.size} "
                 "differs; put the file of the run back, or start anew"
             )
-    for place, mark in cut:
+    return found
+
+
+def truncate_files(checkpoint: Checkpoint, files: Mapping[str, str | Path | None] | None = None) -> None:
+    """Cut the files of a run to what they were at its checkpoint; all of them, or, on an error, none.
+
+    Parameters
+    ----------
+    checkpoint, files
+        As of :func:`require_files`.
+
+    Raises
+    ------
+    ValueError
+        As :func:`require_files`.
+    """
+    for place, mark in require_files(checkpoint, files):
         if place.is_file() and place.stat().st_size > mark.size:
             os.truncate(place, mark.size)
 

@@ -10,7 +10,12 @@ from ase import Atoms, units
 
 from ase_mlsample.calculators.structures import has_volume
 from ase_mlsample.dynamics.biased_output import TextFile, log_line, recorded_frame
-from ase_mlsample.dynamics.checkpoint import read_checkpoint, truncate_files, write_checkpoint
+from ase_mlsample.dynamics.checkpoint import (
+    read_checkpoint,
+    require_files,
+    truncate_files,
+    write_checkpoint,
+)
 from ase_mlsample.dynamics.integrator_facts import require_driveable
 from ase_mlsample.dynamics.run_checks import compare_temperature, require_absent
 from ase_mlsample.dynamics.run_progress import RunProgress
@@ -101,6 +106,7 @@ class PlainDynamics:
         dynamics._set_up(
             integrator, BiasedRunSettings.unpacked(run["settings"], Path(path), progress=progress)
         )
+        require_files(checkpoint)
         checkpoint.restore(integrator)
         truncate_files(checkpoint)
         dynamics.step, dynamics._begun = int(run["step"]), bool(run["begun"])

@@ -182,6 +182,8 @@ def _made(state: dict[str, Any], path: Path) -> Bias:
     if state["class"] == BiasSum.__name__:
         keys = sorted(state["state"], key=int)
         return BiasSum([_made(state["state"][key], path) for key in keys])
+    if state["class"] == "SharedBias":  # what walkers have learned together
+        return _made(state["state"]["bias"], path)
     if state["class"] not in biases.__all__:
         raise TypeError(
             f"{path} has a bias of the class {state['class']}, which is not one of ase_mlsample.biases; "

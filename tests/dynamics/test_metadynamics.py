@@ -97,6 +97,17 @@ class TestContinuation:
         assert len(read_hills(tmp_path / "HILLS")) == 7
         np.testing.assert_array_equal(again.atoms.positions, dynamics.atoms.positions)
 
+    def test_a_refused_load_changes_no_file(self, tmp_path):
+        early, log = tmp_path / "early", tmp_path / "log"
+        with metadynamics(tmp_path, logfile=log, log_interval=1) as dynamics:
+            dynamics.attach(lambda: dynamics.save(early), -9)
+            dynamics.run(30)
+        log.write_text(log.read_text().replace("0.00", "0.01"))
+        files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        with pytest.raises(ValueError, match="log is not the file that the run was writing"):
+            Metadynamics.load(early, LANGEVIN(crystal()), Distance(0, 1), progress=False)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
+
     def test_keeps_the_hills_of_another_run(self, tmp_path):
         with metadynamics(tmp_path) as dynamics:
             dynamics.run(4)

@@ -6,7 +6,7 @@ from ase import units
 from ase.build import bulk
 from ase.md.langevin import Langevin
 
-from ase_mlsample.biases import Legendre, StaticBias, UpperWall
+from ase_mlsample.biases import Legendre, SharedHills, SharedSamples, StaticBias, UpperWall
 from ase_mlsample.biases.base import Bias
 from ase_mlsample.calculators import StillingerWeber
 from ase_mlsample.cvs import Distance
@@ -67,6 +67,27 @@ def test_checkpoints(kind, wall, tmp_path, monkeypatch):
     halved = explorer("run.ckpt", scale=0.5).carried_bias()
     np.testing.assert_allclose(halved.potential(GRID)[0], 0.5 * expected[0], rtol=1e-15)
     np.testing.assert_allclose(halved.potential(GRID)[1], 0.5 * expected[1], rtol=1e-15)
+
+
+@pytest.mark.parametrize("wall", [None, UpperWall(2.5, 3.0)])
+@pytest.mark.parametrize("kind", [OPES, VES, DeepVES, Metadynamics])
+def test_checkpoints_of_walkers(kind, wall, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    is_metadynamics = kind is Metadynamics
+    walkers = (
+        SharedHills("w", walker=0, pace=4) if is_metadynamics else SharedSamples("w", walker=0, walkers=1)
+    )
+    how = {
+        "temperature_K": 600,
+        "extra_bias": wall,
+        "checkpoint": "run.ckpt",
+        "walkers": walkers,
+        **RUNS[kind],
+    }
+    with kind(langevin(), CV, **how) as dynamics:
+        dynamics.run(22)
+    expected = dynamics.bias.potential(GRID)[0]
+    assert np.array_equal(read_bias("run.ckpt", CV).potential(GRID)[0], expected)
 
 
 def test_hills_and_grids(tmp_path, monkeypatch):
