@@ -46,12 +46,17 @@ def per_variable(
     values: ArrayLike, name: str, *, n_cvs: int | None = None, infinite: bool = False
 ) -> FloatArray:
     """Return one number for each variable, (d,); a single number serves all ``n_cvs`` of them."""
-    array = np.atleast_1d(np.array(values, dtype=np.float64))
+    expected = (
+        f"{name} must hold {'numbers' if n_cvs is None else f'{n_cvs} number(s)'}, one for each variable"
+    )
+    try:
+        array = np.atleast_1d(np.array(values, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise ValueError(f"{expected}, got {values!r:.60}") from None
     if n_cvs is not None and array.shape == (1,):
         array = np.repeat(array, n_cvs)
     if array.ndim != 1 or not array.size or (n_cvs is not None and array.size != n_cvs):
-        expected = "one for each variable" if n_cvs is None else f"{n_cvs}, one for each variable"
-        raise ValueError(f"{name} must hold numbers, {expected}, got shape {array.shape}")
+        raise ValueError(f"{expected}, got {values!r:.60}")
     if np.isnan(array).any() or not (infinite or np.isfinite(array).all()):
         raise ValueError(f"{name} must hold finite numbers, got {array.tolist()}")
     return array
@@ -70,11 +75,21 @@ def domain_list(domains: Sequence[Domain] | None, n_cvs: int, *, name: str = "do
         if domain is None:
             checked.append(None)
             continue
-        low, high = (float(end) for end in domain)
+        low, high = _ends(domain, name)
         if not -math.inf < low < high < math.inf:
             raise ValueError(f"{name} must hold (low, high) with low < high, got {tuple(domain)!r}")
         checked.append((low, high))
     return tuple(checked)
+
+
+def _ends(domain: Any, name: str) -> tuple[float, float]:
+    try:
+        low, high = (float(end) for end in domain)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name} must hold (low, high) or None for each variable, got {domain!r:.60}"
+        ) from None
+    return low, high
 
 
 def file_names(names: Sequence[str]) -> tuple[str, ...]:

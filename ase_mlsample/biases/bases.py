@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -297,7 +298,7 @@ def basis_list(bases: Basis | Mapping[str, Any] | Sequence[Basis | Mapping[str, 
     TypeError
         For something that is no basis, or unknown arguments.
     """
-    given = [bases] if isinstance(bases, Basis | Mapping) else list(bases)
+    given: list[Any] = list(bases) if isinstance(bases, list | tuple) else [bases]
     if not 1 <= len(given) <= 3:
         raise ValueError(
             f"bases must hold one for each of one to three variables, got {len(given)}; for more there are "
@@ -316,5 +317,11 @@ def _made(basis: Basis | Mapping[str, Any]) -> Basis:
     name = settings.pop("class", None)
     if name not in kinds:
         raise ValueError(f"there is no basis {name!r}; known are {', '.join(kinds)}")
+    known = inspect.signature(kinds[name]).parameters
+    missing = [key for key, one in known.items() if one.default is one.empty and key not in settings]
+    unknown = [key for key in settings if key not in known]
+    if missing or unknown:
+        wrong = f"without {' and '.join(missing)}" if missing else f"with {', '.join(map(repr, unknown))}"
+        raise TypeError(f"a {name} takes {', '.join(known)}; it was given {wrong}")
     made: Basis = kinds[name](**settings)
     return made

@@ -104,7 +104,10 @@ class Basis(ABC):
 
 def checked_interval(interval: Sequence[float]) -> tuple[float, float]:
     """Return (low, high), or raise ValueError."""
-    ends = tuple(float(end) for end in interval)
+    try:
+        ends = tuple(float(end) for end in interval)
+    except (TypeError, ValueError):
+        ends = ()
     if len(ends) != 2 or not -math.inf < ends[0] < ends[1] < math.inf:
         raise ValueError(f"interval must be (low, high), finite and low < high, got {interval!r}")
     return ends[0], ends[1]

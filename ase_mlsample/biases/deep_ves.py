@@ -147,7 +147,7 @@ class DeepVESBias(Bias):
         self.ranges = _ranges(bounds, self.domains)
         self.pace, self.tau = whole(pace, "pace"), whole(tau, "tau")
         self.learning_rate = positive(learning_rate, "learning_rate")
-        self.weight_decay = 0.0 if weight_decay == 0 else positive(weight_decay, "weight_decay")
+        self.weight_decay = 0.0 if weight_decay == 0 else positive(weight_decay, "weight_decay, unless zero,")
         self.energy_unit = positive(self.kT if energy_unit is None else energy_unit, "energy_unit")
         self.hidden, self.activation = _layers(hidden, activation)
         self.seed = whole(seed, "seed", least=0)
@@ -366,6 +366,8 @@ def _ranges(bounds: Sequence[Domain], domains: tuple[Domain, ...]) -> list[tuple
 
 
 def _layers(hidden: Sequence[int], activation: str) -> tuple[tuple[int, ...], str]:
+    if not isinstance(hidden, Sequence | np.ndarray):
+        raise TypeError(f"hidden must hold the width of each layer, such as (48, 24, 12), got {hidden!r}")
     widths = tuple(whole(width, "a width in hidden") for width in hidden)
     if not widths:
         raise ValueError("hidden must hold the width of at least one layer")

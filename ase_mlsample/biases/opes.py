@@ -131,6 +131,8 @@ class OPESBias(Bias):
     ) -> None:
         self.kT, self.barrier = positive(kT, "kT"), positive(barrier, "barrier")
         self.pace, self.timestep = whole(pace, "pace"), positive(timestep, "timestep")
+        if not isinstance(explore, bool | np.bool_):
+            raise TypeError(f"explore must be True or False, got {explore!r}")
         self.explore = bool(explore)
         self.n_cvs = variable_count(n_cvs, sigma, domains, names, sigma_min)
         self.domains = domain_list(domains, self.n_cvs)

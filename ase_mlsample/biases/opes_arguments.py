@@ -15,13 +15,11 @@ __all__ = ["kernel_widths", "merging_distance", "opes_bias_factor", "variable_co
 
 
 def variable_count(n_cvs: int | None, *given: ArrayLike | Sequence[Any] | None) -> int:
-    """Return the number of variables: as said, or as the first argument that is given has them, or 1."""
+    """Return the number of variables: as said, or as most of them are given, or 1."""
     if n_cvs is not None:
         return whole(n_cvs, "n_cvs")
-    for argument in given:
-        if argument is not None:
-            return len(argument) if isinstance(argument, Sequence) else max(1, np.size(argument))
-    return 1
+    listed = (len(one) if isinstance(one, list | tuple) else np.size(one) for one in given if one is not None)
+    return max([1, *listed])
 
 
 def opes_bias_factor(given: float | None, barrier: float, *, explore: bool) -> float:

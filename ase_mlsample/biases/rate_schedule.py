@@ -42,7 +42,7 @@ class RateSchedule:
     def __init__(
         self, *, decay: int, kl_threshold: float, constant_iterations: int, static_below: float
     ) -> None:
-        self.decay = whole(decay, "decay")
+        self.decay = whole(decay, "decay", least=2)
         self.kl_threshold = positive(kl_threshold, "kl_threshold")
         self.static_below = positive(static_below, "static_below")
         if self.static_below >= 1:

@@ -376,4 +376,5 @@ def _cells(cells: int | Sequence[int] | None, bases: Sequence[Basis]) -> tuple[i
 def _window(value: float) -> float:
     if isinstance(value, float) and 0 < value < 1:
         return value
-    return whole(value, "average_window (unless between 0 and 1, a share)")
+    number = int(value) if isinstance(value, float) and value.is_integer() else value  # as files have it
+    return whole(number, "average_window (unless between 0 and 1, a share)")

@@ -86,13 +86,14 @@ def begin_or_continue(settings: MDSettings, *, progress: bool, only_check: bool 
     integrator = _integrator(settings, atoms)
     if only_check or not goes_on:
         _try_out(settings, atoms, variable)
+        _begun(settings, integrator, variable, None, progress=False).close()
     if only_check:
         return None
     if goes_on:
         return _continued(settings, integrator, variable, checkpoint, progress=progress)
     folder.mkdir(parents=True, exist_ok=True)
     _write_settings(settings, folder / "md.yaml")
-    dynamics = _begun(settings, integrator, variable, checkpoint, progress=progress)
+    dynamics = _begun(settings, integrator, variable, folder, progress=progress)
     dynamics.save()  # a run that is killed at once can go on, too
     return dynamics
 
@@ -101,18 +102,22 @@ def _begun(
     settings: MDSettings,
     integrator: Any,
     variable: CollectiveVariable | None,
-    checkpoint: Path,
+    folder: Path | None,
     *,
     progress: bool,
 ) -> Run:
+    """A run that is at its start; without a folder it writes no files."""
     from ase_mlsample import dynamics
 
-    folder, bias = settings.directory, settings.bias
+    def path(name: str) -> Path | None:
+        return None if folder is None else folder / name
+
+    bias = settings.bias
     common: dict[str, Any] = {
         "temperature_K": settings.temperature_K,
-        "trajectory": folder / "trajectory.extxyz",
-        "logfile": folder / "COLVAR",
-        "checkpoint": checkpoint,
+        "trajectory": path("trajectory.extxyz"),
+        "logfile": path("COLVAR"),
+        "checkpoint": path("checkpoint"),
         "progress": progress,
         **{name: getattr(settings, name) for name in ("log_interval", "trajectory_interval")},
         "checkpoint_interval": settings.checkpoint_interval,
@@ -125,11 +130,11 @@ def _begun(
         return dynamics.BiasedDynamics(integrator, variable, _no_bias(variable), **common)
     arguments = bias.arguments() | {"extra_bias": _walls(bias.lower_wall, bias.upper_wall, variable)}
     if bias.method == "deep_ves":
-        arguments |= {"rng": np.random.default_rng([settings.seed, 1]), "plot": folder / "convergence.svg"}
+        arguments |= {"rng": np.random.default_rng([settings.seed, 1]), "plot": path("convergence.svg")}
     else:
         name, file = _FILES[bias.method]
-        arguments[name] = folder / file
-    if bias.walkers is not None:
+        arguments[name] = path(file)
+    if bias.walkers is not None and folder is not None:
         arguments |= _shared(bias, bias.walkers)
     made: Run = getattr(dynamics, bias.run)(integrator, variable, **arguments, **common)
     return made
@@ -184,10 +189,11 @@ def _walls(
     lower: WallSettings | None, upper: WallSettings | None, variable: CollectiveVariable
 ) -> Bias | None:
     from ase_mlsample.biases import LowerWall, UpperWall
+    from ase_mlsample.biases.arguments import per_variable
 
     made = [
-        kind(np.broadcast_to(wall.at, variable.n_cvs), wall.kappa_eV, exponent=wall.exponent)
-        for kind, wall in ((LowerWall, lower), (UpperWall, upper))
+        kind(per_variable(wall.at, f"{name}.at", n_cvs=variable.n_cvs), wall.kappa_eV, exponent=wall.exponent)
+        for kind, name, wall in ((LowerWall, "lower_wall", lower), (UpperWall, "upper_wall", upper))
         if wall is not None
     ]
     if len(made) < 2:

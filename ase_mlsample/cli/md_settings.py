@@ -38,6 +38,12 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else (value,)
 
 
+def _as_pairs(value: Any) -> Any:
+    """``[2, 3]`` is the one pair of a single variable."""
+    flat = isinstance(value, list | tuple) and all(isinstance(one, int | float) for one in value)
+    return (value,) if flat and len(value) == 2 else value
+
+
 Numbers = Annotated[tuple[float, ...], BeforeValidator(_as_list), Field(min_length=1)]
 
 
@@ -137,7 +143,7 @@ class OPESSettings(_Bias):
     explore: bool = False
     sigma_min: Numbers | None = None
     adaptive_stride: PositiveInt | None = None
-    compression: PositiveFloat = 1.0
+    compression: NonNegativeFloat = 1.0
 
 
 class _Variational(_Bias):
@@ -170,16 +176,16 @@ class DeepVESSettings(_Variational):
 
     Attributes
     ----------
-    bounds : ``[low, high]`` of each variable, null for a periodic one.
+    bounds : ``[low, high]`` of each variable, null for a periodic one; one pair serves a single variable.
     plot_interval : iterations from one drawing of the convergence to the next.
     """
 
     run: ClassVar[str] = "DeepVES"
     method: Literal["deep_ves"]
-    bounds: tuple[tuple[float, float] | None, ...]
+    bounds: Annotated[tuple[tuple[float, float] | None, ...], BeforeValidator(_as_pairs)]
     tau: PositiveInt = 10_000
     decay: PositiveInt = 2_000
-    hidden: tuple[PositiveInt, ...] = (48, 24, 12)
+    hidden: Annotated[tuple[PositiveInt, ...], BeforeValidator(_as_list)] = (48, 24, 12)
     activation: Literal["relu", "tanh"] = "relu"
     learning_rate: PositiveFloat = 1e-3
     weight_decay: NonNegativeFloat = 0.0

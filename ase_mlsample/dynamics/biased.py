@@ -28,6 +28,7 @@ from ase_mlsample.dynamics.run_checks import (
     compare_temperature,
     joined,
     require_absent,
+    require_folders,
     require_orientation,
 )
 from ase_mlsample.dynamics.run_progress import RunProgress
@@ -212,6 +213,7 @@ class BiasedDynamics:
         self._outputs = open_outputs(settings, cv, bias, self.atoms, append=checkpoint is not None)
         if checkpoint is None:
             require_absent(settings.checkpoint)
+            require_folders(settings)
         else:
             self._take_up(checkpoint)
         self._attach_bias(fresh=checkpoint is None)

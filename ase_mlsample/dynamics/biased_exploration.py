@@ -20,8 +20,9 @@ from ase_mlsample.dynamics.gate import GateReading, UncertaintyGate
 from ase_mlsample.dynamics.guards import Guards
 from ase_mlsample.dynamics.programme import Course, Programme, Window, as_window, drawn
 from ase_mlsample.dynamics.ramped_run import RampedRun
+from ase_mlsample.dynamics.run_checks import require_variable
 
-__all__ = ["BiasedExplorer", "BiasedRun", "ExploringSettings", "as_plain", "require_variable"]
+__all__ = ["BiasedExplorer", "BiasedRun", "ExploringSettings", "as_plain"]
 
 
 class ExploringSettings(TypedDict, total=False):
@@ -179,13 +180,6 @@ check_every, keep_every
         state = json.dumps(as_plain(self.carried_bias().state_dict()))
         shared = {name: getattr(self, name) for name in ("_temperature", "_duration", "_pressure")}
         return shared | {"cv": self.cv.todict(), "bias": hashlib.sha256(state.encode()).hexdigest()}
-
-
-def require_variable(cv: Any) -> None:
-    """Refuse what is no collective variable (TypeError)."""
-    if not isinstance(cv, CollectiveVariable):
-        hint = "; pool it, with .mean() or .count()" if hasattr(cv, "mean") else ""
-        raise TypeError(f"cv must be a CollectiveVariable, got {type(cv).__name__}{hint}")
 
 
 def as_plain(value: Any) -> Any:

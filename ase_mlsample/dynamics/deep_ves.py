@@ -16,7 +16,7 @@ from ase_mlsample.cvs.base import CollectiveVariable
 from ase_mlsample.dynamics.biased import BiasedDynamics
 from ase_mlsample.dynamics.checkpoint import Checkpoint
 from ase_mlsample.dynamics.convergence_plot import plot_convergence, require_figure
-from ase_mlsample.dynamics.run_checks import joined
+from ase_mlsample.dynamics.run_checks import joined, refuse_unknown, require_variable
 from ase_mlsample.dynamics.run_settings import BiasedRunSettings
 from ase_mlsample.dynamics.shared_bias import only_of_first, own_term, packed_walkers, with_walkers
 
@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from ase_mlsample.biases.shared_samples import SharedSamples
     from ase_mlsample.biases.targets import Target
 
-__all__ = ["DeepVES"]
+__all__ = ["DeepVES", "bounds_of"]
 
+_OF_BIAS = (
+    "tau", "decay", "hidden", "activation", "learning_rate", "weight_decay", "bins", "target_points",
+    "kl_threshold", "static_below", "constant_iterations",
+)  # fmt: skip
 _KJ_PER_MOL = units.kJ / units.mol
 
 
@@ -130,6 +134,8 @@ class DeepVES(BiasedDynamics):
     ) -> None:
         from ase_mlsample.biases.deep_ves import DeepVESBias
 
+        require_variable(cv)
+        refuse_unknown(DeepVES, settings, _OF_BIAS)
         if not isinstance(rng, np.random.Generator):
             raise TypeError(f"rng must be a numpy.random.Generator, got {type(rng).__name__}")
         if plot is not None:
@@ -140,7 +146,7 @@ class DeepVES(BiasedDynamics):
         deep = DeepVESBias(
             kT=units.kB * temperature_K,
             domains=cv.domains,
-            bounds=[None] * cv.n_cvs if bounds is None else bounds,
+            bounds=bounds_of(cv, bounds),
             bias_factor=bias_factor,
             target=target,
             pace=pace,
@@ -148,8 +154,8 @@ class DeepVES(BiasedDynamics):
             seed=int(rng.integers(2**62)),
             **settings,
         )
-        plot = only_of_first(plot, walkers)
         shared, directory = packed_walkers(walkers)
+        plot = only_of_first(plot, walkers)
         details = {
             "bias": deep.settings(),
             "plot_interval": whole(plot_interval, "plot_interval"),
@@ -198,3 +204,14 @@ class DeepVES(BiasedDynamics):
         bias = self.deep_bias
         learned = f"{bias.phase}, KL {bias.divergence:.3g}, rate x {bias.scale:.3g}"
         return f"{super()._summary()}, {learned}"
+
+
+def bounds_of(cv: CollectiveVariable, bounds: Sequence[Domain] | None) -> list[Domain]:
+    """Return the bounds of each variable, None for all where none are given (ValueError for others)."""
+    given: list[Domain] = [None] * cv.n_cvs if bounds is None else list(bounds)
+    if len(given) != cv.n_cvs or any(isinstance(one, int | float) for one in given):
+        raise ValueError(
+            f"bounds must hold (low, high), or None, for each of {', '.join(cv.names)}, such as "
+            f"{[(0.0, 1.0)] * cv.n_cvs}; got {bounds!r}"
+        )
+    return given

@@ -21,9 +21,10 @@ from ase_mlsample.dynamics.biased_exploration import (
     BiasedRun,
     ExploringSettings,
     as_plain,
-    require_variable,
 )
+from ase_mlsample.dynamics.deep_ves import bounds_of
 from ase_mlsample.dynamics.ramped_run import RunSummary
+from ase_mlsample.dynamics.run_checks import require_variable
 from ase_mlsample.dynamics.snapshot import Snapshot
 from ase_mlsample.dynamics.ves import require_same_periods
 
@@ -339,11 +340,8 @@ static_below, constant_iterations, seed
         **settings: Unpack[ExploringSettings],
     ) -> None:
         require_variable(cv)
-        given = [None] * cv.n_cvs if bounds is None else list(bounds)
-        if len(given) != cv.n_cvs:
-            raise ValueError(f"there are {len(given)} bounds, but cv has {cv.n_cvs}: {', '.join(cv.names)}")
         own = {
-            "bounds": given,
+            "bounds": bounds_of(cv, bounds),
             "domains": cv.domains,
             "bias_factor": bias_factor,
             "target": target,

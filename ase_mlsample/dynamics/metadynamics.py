@@ -16,7 +16,7 @@ from ase_mlsample.biases.base import Bias, Domain
 from ase_mlsample.cvs.base import CollectiveVariable
 from ase_mlsample.dynamics.biased import BiasedDynamics
 from ase_mlsample.dynamics.integrator_facts import timestep_ps
-from ase_mlsample.dynamics.run_checks import joined, require_new
+from ase_mlsample.dynamics.run_checks import joined, refuse_unknown, require_new, require_variable
 from ase_mlsample.dynamics.run_settings import BiasedRunSettings
 
 if TYPE_CHECKING:
@@ -110,6 +110,9 @@ class Metadynamics(BiasedDynamics):
         extra_bias: Bias | None = None,
         **settings: Any,
     ) -> None:
+        require_variable(cv)
+        refuse_unknown(Metadynamics, settings)
+        _require_shared(walkers)
         if walkers is not None and hills == "HILLS":
             hills = None
         details = {
@@ -154,6 +157,19 @@ class Metadynamics(BiasedDynamics):
             hills=files["hills"],
             walkers=walkers,
             **details,
+        )
+
+
+def _require_shared(walkers: Any) -> None:
+    """Refuse what are no walkers of metadynamics (TypeError)."""
+    if walkers is None:
+        return
+    from ase_mlsample.biases.shared_hills import SharedHills
+
+    if not isinstance(walkers, SharedHills):
+        raise TypeError(
+            "walkers must be SharedHills(directory, walker=0, pace=5000) or the like, got "
+            f"{type(walkers).__name__}"
         )
 
 

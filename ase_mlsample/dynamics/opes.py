@@ -14,7 +14,7 @@ from ase_mlsample.biases.base import Bias
 from ase_mlsample.cvs.base import CollectiveVariable
 from ase_mlsample.dynamics.biased import BiasedDynamics
 from ase_mlsample.dynamics.integrator_facts import timestep_ps
-from ase_mlsample.dynamics.run_checks import joined, require_new
+from ase_mlsample.dynamics.run_checks import joined, refuse_unknown, require_new, require_variable
 from ase_mlsample.dynamics.run_settings import BiasedRunSettings
 from ase_mlsample.dynamics.shared_bias import only_of_first, own_term, packed_walkers, with_walkers
 
@@ -121,8 +121,10 @@ class OPES(BiasedDynamics):
         extra_bias: Bias | None = None,
         **settings: Any,
     ) -> None:
-        kernels = only_of_first(kernels, walkers)
+        require_variable(cv)
+        refuse_unknown(OPES, settings)
         shared, directory = packed_walkers(walkers)
+        kernels = only_of_first(kernels, walkers)
         details = {
             "barrier": barrier,
             "pace": pace,

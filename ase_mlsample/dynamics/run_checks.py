@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +17,19 @@ from ase_mlsample.biases.base import Bias, BiasSum
 from ase_mlsample.biases.comparison import differences
 from ase_mlsample.cvs.base import CollectiveVariable
 from ase_mlsample.dynamics.integrator_facts import changes_cell_shape, known_temperature
+from ase_mlsample.dynamics.run_settings import BiasedRunSettings
 
 __all__ = [
     "added_terms",
     "compare_run",
     "compare_temperature",
     "joined",
+    "refuse_unknown",
     "require_absent",
+    "require_folders",
     "require_new",
     "require_orientation",
+    "require_variable",
 ]
 
 
@@ -85,9 +92,50 @@ def require_orientation(integrator: Any, cv: CollectiveVariable) -> None:
         )
 
 
-def joined(own: Bias, extra: Bias | None) -> Bias:
-    """Return a run's own bias together with what the user added to it, if anything."""
-    return own if extra is None else own + extra
+def joined(own: Bias, extra: Any) -> Bias:
+    """Return a run's own bias together with what the user added to it, if anything (TypeError)."""
+    if extra is not None and not isinstance(extra, Bias):
+        kind = extra.__name__ if isinstance(extra, type) else type(extra).__name__
+        raise TypeError(f"extra_bias must be a bias, such as UpperWall(4.0, 10.0), got {kind}")
+    return own if extra is None else BiasSum([own, extra])
+
+
+def require_variable(cv: Any) -> None:
+    """Refuse what is no collective variable (TypeError)."""
+    if not isinstance(cv, CollectiveVariable):
+        hint = "; pool it, with .mean() or .count()" if hasattr(cv, "mean") else ""
+        raise TypeError(f"cv must be a CollectiveVariable, got {type(cv).__name__}{hint}")
+
+
+def refuse_unknown(kind: type, settings: Iterable[str], further: Iterable[str] = ()) -> None:
+    """Refuse settings that a run of this class does not have (TypeError), naming the nearest that it has.
+
+    Parameters
+    ----------
+    kind : type
+        The class of the run.
+    settings : iterable of str
+        Names of what was given besides its own arguments.
+    further : iterable of str
+        What its bias takes from them.
+    """
+    own = [name for name in inspect.signature(kind).parameters if name not in {"integrator", "settings"}]
+    shared = [one.name for one in fields(BiasedRunSettings) if one.name not in {"details", "temperature_K"}]
+    for name in settings:
+        if name not in shared and name not in set(further):
+            close = difflib.get_close_matches(name, [*own, *shared, *further], n=1)
+            hint = f"did you mean {close[0]!r}?" if close else "its docstring lists what there is"
+            raise TypeError(f"{kind.__name__} has no setting {name!r}; {hint}")
+
+
+def require_folders(settings: BiasedRunSettings) -> None:
+    """Refuse files of a run in folders that are not there (FileNotFoundError)."""
+    own = {name: path for name, path in settings.details.get("files", {}).items() if name != "walkers"}
+    for name, path in {**settings.files, **own}.items():
+        if path is not None and not Path(path).parent.is_dir():
+            raise FileNotFoundError(
+                f"there is no folder {Path(path).parent} for {name}={path}; make it first"
+            )
 
 
 def require_new(path: str | Path | None, option: str, kind: type) -> None:

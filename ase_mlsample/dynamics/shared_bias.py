@@ -16,8 +16,17 @@ __all__ = ["only_of_first", "own_term", "packed_walkers", "with_walkers"]
 
 
 def packed_walkers(walkers: SharedSamples | None) -> tuple[Any, str | None]:
-    """Return what a run's details keep of its walkers: plain values, and the directory."""
-    return (None, None) if walkers is None else (walkers.settings(), os.fspath(walkers.directory))
+    """Return what a run's details keep of its walkers: plain values, and the directory (TypeError)."""
+    if walkers is None:
+        return None, None
+    from ase_mlsample.biases.shared_samples import SharedSamples
+
+    if not isinstance(walkers, SharedSamples):
+        raise TypeError(
+            "walkers must be SharedSamples(directory, walker=0, walkers=2) or the like, got "
+            f"{type(walkers).__name__}"
+        )
+    return walkers.settings(), os.fspath(walkers.directory)
 
 
 def with_walkers(bias: Bias, details: Mapping[str, Any]) -> Bias:

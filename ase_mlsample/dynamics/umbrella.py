@@ -16,7 +16,7 @@ from ase_mlsample.biases.comparison import differences
 from ase_mlsample.biases.restraints import HarmonicRestraint, MovingRestraint
 from ase_mlsample.cvs.base import CollectiveVariable
 from ase_mlsample.dynamics.biased import BiasedDynamics
-from ase_mlsample.dynamics.run_checks import joined
+from ase_mlsample.dynamics.run_checks import joined, refuse_unknown, require_variable
 from ase_mlsample.dynamics.run_settings import BiasedRunSettings
 
 __all__ = ["UmbrellaSampling", "UmbrellaWindow", "umbrella_windows"]
@@ -83,6 +83,8 @@ class UmbrellaSampling(BiasedDynamics):
         extra_bias: Bias | None = None,
         **settings: Any,
     ) -> None:
+        require_variable(cv)
+        refuse_unknown(UmbrellaSampling, settings)
         if (to is None) != (over_steps is None):
             raise ValueError(f"a moving restraint needs both, got to={to!r} and over_steps={over_steps!r}")
         details = {

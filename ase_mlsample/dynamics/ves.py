@@ -14,7 +14,7 @@ from ase_mlsample.biases.base import Bias, Domain
 from ase_mlsample.cvs.base import CollectiveVariable
 from ase_mlsample.dynamics.biased import BiasedDynamics
 from ase_mlsample.dynamics.integrator_facts import timestep_ps
-from ase_mlsample.dynamics.run_checks import joined, require_new
+from ase_mlsample.dynamics.run_checks import joined, refuse_unknown, require_new, require_variable
 from ase_mlsample.dynamics.run_settings import BiasedRunSettings
 from ase_mlsample.dynamics.shared_bias import only_of_first, own_term, packed_walkers, with_walkers
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ase_mlsample.biases.variational import VariationalBias
 
 __all__ = ["VES", "require_same_periods"]
+
+_OF_BIAS = ("target_pace", "grid_cells", "quadrature", "coefficients_interval")
 
 
 class VES(BiasedDynamics):
@@ -125,6 +127,8 @@ class VES(BiasedDynamics):
     ) -> None:
         from ase_mlsample.biases.variational import VariationalBias
 
+        require_variable(cv)
+        refuse_unknown(VES, settings, _OF_BIAS)
         of_run = BiasedRunSettings.taken_from(settings)
         # checked before the bias is made, which needs it
         BiasedRunSettings(temperature_K=temperature_K)
@@ -140,8 +144,8 @@ class VES(BiasedDynamics):
             timestep=timestep_ps(integrator),
             **settings,
         )
-        coefficients = only_of_first(coefficients, walkers)
         shared, directory = packed_walkers(walkers)
+        coefficients = only_of_first(coefficients, walkers)
         written = None if coefficients is None else os.fspath(coefficients)
         details = {
             "bias": bias.settings(),
@@ -177,13 +181,19 @@ def _count(bases: Any) -> int:
 def require_same_periods(cv: CollectiveVariable, domains: Sequence[Domain]) -> None:
     """Refuse bases that are not of a variable each, or of other periods (ValueError)."""
     if len(domains) != cv.n_cvs:
-        raise ValueError(f"there are {len(domains)} bases for {cv.n_cvs} variables; give one for each")
+        raise ValueError(
+            f"there are {len(domains)} bases, but one is needed for each of {', '.join(cv.names)}"
+        )
     for name, period, own in zip(cv.names, cv.domains, domains, strict=True):
         if (period is None) == (own is None) and (own is None or np.allclose(period, own, rtol=1e-9)):  # type: ignore[arg-type]
             continue
         if period is None:
-            raise ValueError(f"{name} is not periodic, but its basis is, with the period {own}")
+            raise ValueError(
+                f"{name} is not periodic, but its basis is, with the period {own}; take another, such as "
+                "Legendre(order, (low, high))"
+            )
+        wrong = "none" if own is None else own
         raise ValueError(
-            f"{name} has the period {period}, but its basis {'none' if own is None else own}; take "
+            f"{name} has the period {period}, but its basis has {wrong}; take "
             f"Fourier(order, {period}), or Gaussians or CubicSplines with periodic=True"
         )

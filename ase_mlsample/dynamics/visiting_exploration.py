@@ -20,9 +20,9 @@ from ase_mlsample.dynamics.biased_exploration import (
     BiasedExplorer,
     BiasedRun,
     ExploringSettings,
-    require_variable,
 )
 from ase_mlsample.dynamics.ramped_run import RunSummary
+from ase_mlsample.dynamics.run_checks import require_variable
 from ase_mlsample.dynamics.snapshot import Snapshot
 
 __all__ = ["BiasedRunSummary", "MetadynamicsExplorer", "OPESExplorer", "VisitingExplorer", "interleaved"]

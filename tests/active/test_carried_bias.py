@@ -210,10 +210,14 @@ def test_a_bias_from_a_file(biased, run_here, tmp_path, monkeypatch):
     [
         ("OPESExplorer", {"sigma": None}, "sigma must be given"),
         ("OPESExplorer", {"barier_eV": 1.0}, "barier_eV"),
-        ("VESExplorer", {"bases": [LEGENDRE, LEGENDRE]}, "2 bases for 1 variables"),
+        ("VESExplorer", {"bases": [LEGENDRE, LEGENDRE]}, "2 bases, but one is needed for each of"),
         ("VESExplorer", {"bases": LEGENDRE | {"order": 0}}, "order must be a whole number"),
         ("VESExplorer", {"pace": 500}, "30 steps at most end before the first iteration"),
-        ("DeepVESExplorer", {"bounds": [[0, 1], [0, 1]]}, "2 bounds, but cv has 1"),
+        (
+            "DeepVESExplorer",
+            {"bounds": [[0, 1], [0, 1]]},
+            "bounds must hold .low, high., or None, for each of",
+        ),
         ("DeepVESExplorer", {"bounds": None}, "needs bounds"),
         ("DeepVESExplorer", {"bias_factor": 0.5}, "bias_factor must be above 1"),
         ("DeepVESExplorer", {"learned": {}}, "leave out learned: the loop carries it"),

@@ -143,5 +143,16 @@ class TestRefusals:
             make()
 
     def test_types(self):
+        for given in (Legendre, "Legendre", 3):
+            with pytest.raises(TypeError, match="a basis is, for example"):
+                basis_list(given)
+        with pytest.raises(
+            TypeError, match="a Legendre takes order, interval; it was given without interval"
+        ):
+            basis_list({"class": "Legendre", "order": 4})
+        with pytest.raises(TypeError, match="it was given with 'degree'"):
+            basis_list({"class": "Legendre", "order": 4, "interval": [0, 1], "degree": 4})
+        with pytest.raises(ValueError, match=r"interval must be .*, got '0:1'"):
+            Legendre(4, "0:1")
         with pytest.raises(TypeError, match="a basis is"):
             basis_list([3])

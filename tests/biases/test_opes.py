@@ -308,8 +308,8 @@ class TestContinuation:
         ({"pace": 1.5}, "pace must be a whole number"),
         ({"sigma": 0.0}, "sigma must be positive"),
         ({"sigma": math.nan}, "sigma must hold finite"),
-        ({"sigma": [0.1, 0.1], "n_cvs": 3}, "sigma must hold numbers, 3"),
-        ({"sigma": [[0.1]]}, "sigma must hold numbers"),
+        ({"sigma": [0.1, 0.1], "n_cvs": 3}, "sigma must hold 3 number"),
+        ({"sigma": [[0.1]]}, "sigma must hold 1 number"),
         ({"sigma_min": -0.1}, "sigma_min must be positive"),
         ({"sigma_min": 0.4}, "must not be above"),
         ({"bias_factor": 1.0}, "bias_factor must be above 1"),
@@ -322,7 +322,9 @@ class TestContinuation:
         ({"compression": 9.0}, "compression must be"),
         ({"compression": math.nan}, "compression must be"),
         ({"n_cvs": 0}, "n_cvs"),
-        ({"domains": [None, None]}, "domains must hold 1"),
+        ({"sigma": "wide"}, "sigma must hold 1 number.*, got 'wide'"),
+        ({"domains": [None, None], "sigma": [0.1] * 3}, "domains must hold 3"),
+        ({"domains": [1.0]}, r"domains must hold \(low, high\) or None"),
         ({"domains": [(1.0, 0.0)]}, "low < high"),
         ({"names": ["a b"]}, "names must be"),
         ({"timestep": 0.0}, "timestep must be"),
@@ -339,3 +341,9 @@ def test_counts_variables_from_what_is_given():
         assert make(**{"sigma": None} | settings).n_cvs == 2
     assert make(sigma=None).n_cvs == 1
     assert make(sigma=np.array([0.1, 0.2])).n_cvs == 2
+    assert make(sigma=0.1, names=["a", "b"]).sigma.tolist() == [0.1, 0.1]
+
+
+def test_explore_is_a_switch():
+    with pytest.raises(TypeError, match="explore must be True or False, got 'no'"):
+        make(explore="no")

@@ -46,8 +46,8 @@ class TestHarmonic:
         [
             ((math.nan, 1.0), "center must hold finite"),
             ((0.0, -1.0), "not be negative"),
-            ((0.0, [1.0, 2.0]), "kappa must hold numbers, 1"),
-            (([[0.0]], 1.0), "shape"),
+            ((0.0, [1.0, 2.0]), "kappa must hold 1 number"),
+            (([[0.0]], 1.0), "must hold numbers, one for each"),
         ],
     )
     def test_bad_input(self, arguments, message):

@@ -38,7 +38,7 @@ def test_a_variable_without_wall():
         ({"at": math.nan}, "finite"),
         ({"kappa": -1.0}, "attracts"),
         ({"exponent": 1}, "force would jump"),
-        ({"offset": [0.0, 1.0]}, "offset must hold numbers, 1"),
+        ({"offset": [0.0, 1.0]}, "offset must hold 1 number"),
     ],
 )
 def test_bad_input(settings, message):

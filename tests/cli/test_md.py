@@ -222,6 +222,15 @@ def test_another_run_in_the_folder(here, capsys):
         (["--bias", "opes", "--set", "bias.barrier_eV=1"], "give cv"),
         ([*CV, "--bias", "opes", "--set", "bias.barier_eV=1"], "did you mean 'barrier_eV'?"),
         ([*CV, "--set", "bias.pace=2"], "bias: method must be one of metadynamics, opes, ves, deep_ves"),
+        ([*BIASES["opes"], "--set", "bias.barrier_eV=0.001"], "barrier is 0.0129 kT"),
+        (
+            [*BIASES["opes"], "--set", "bias.sigma=[1, 2]"],
+            "sigma must hold 1 number(s), one for each variable",
+        ),
+        ([*BIASES["ves"], "--set", "bias.bases={class: Legendre, order: 4}"], "was given without interval"),
+        ([*BIASES["ves"], "--set", "bias.bias_factor=9"], "give either bias_factor"),
+        ([*BIASES["deep_ves"], "--set", "bias.bounds=[[3, 2]]"], "low < high"),
+        ([*BIASES["metadynamics"], "--set", "bias.upper_wall.at=[1, 2]"], "upper_wall.at must hold 1 number"),
         (["--cv", "Steinhardt(6, cutoff=3)"], "pool it"),
         (["--cv", "Distanse(0, 1)"], "did you mean 'Distance'?"),
         (["--cv", "Distance(0, 99)"], "cv: "),
@@ -234,9 +243,32 @@ def test_another_run_in_the_folder(here, capsys):
     ],
 )
 def test_bad_input(words, message, here, capsys):
-    run("md", 4, *words, status=2)
-    assert message in capsys.readouterr().err
-    assert not (here / "md").exists()
+    for check in ([], ["--check"]):
+        run("md", 4, *words, *check, status=2)
+        assert message in capsys.readouterr().err
+        assert not (here / "md").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [*BIASES["ves"], "--set", "bias.average_window=20"],
+        [*BIASES["deep_ves"], "--set", "bias.bounds=[2, 3]", "--set", "bias.hidden=8"],
+        [*BIASES["opes"], "--set", "bias.compression=0", "--set", "bias.sigma=0.1"],
+    ],
+)
+def test_numbers_as_files_have_them(words, here):
+    run("md", 4, *words)
+    run("md", 6, *words)
+    assert len(read_colvar(here / "md" / "COLVAR")) == 4
+
+
+def test_a_walker_that_goes_on_can_be_checked(here, capsys):
+    for words in (BIASES["metadynamics"], BIASES["opes"]):
+        walkers = [*words, "--set", "bias.walkers={directory: shared, walker: 0, walkers: 1}"]
+        run(words[3], 6, *walkers)
+        run(words[3], 9, *walkers, "--check")
+        assert "fine" in capsys.readouterr().out
 
 
 def test_molecules_have_no_pressure(here, capsys):

@@ -5,7 +5,14 @@ import pytest
 from ase import Atoms, units
 from ase.md.langevinbaoab import LangevinBAOAB
 
-from ase_mlsample.biases import HarmonicRestraint, LinearBias, SharedHills, UpperWall, read_hills
+from ase_mlsample.biases import (
+    HarmonicRestraint,
+    LinearBias,
+    SharedHills,
+    SharedSamples,
+    UpperWall,
+    read_hills,
+)
 from ase_mlsample.calculators import DoubleWell
 from ase_mlsample.cvs import Distance
 from ase_mlsample.dynamics import Metadynamics
@@ -143,7 +150,7 @@ class TestRefusals:
         ("wrong", "text"),
         [
             ({"sigma": 0.0}, "sigma must be positive"),
-            ({"sigma": [0.1, 0.1]}, "sigma must hold numbers, 1, one for each variable"),
+            ({"sigma": [0.1, 0.1]}, "sigma must hold 1 number"),
             ({"bias_factor": 1.0}, "bias_factor must be above 1"),
             ({"height": -0.1}, "height"),
             ({"pace": 0}, "pace"),
@@ -159,6 +166,8 @@ class TestRefusals:
     def test_unknown_settings(self, tmp_path):
         with pytest.raises(TypeError, match="colvar"):
             metadynamics(tmp_path, colvar="COLVAR")
+        with pytest.raises(TypeError, match=r"walkers must be SharedHills\(.*, got SharedSamples"):
+            metadynamics(tmp_path, walkers=SharedSamples(tmp_path, walker=0, walkers=2))
         with pytest.raises(TypeError, match="temperature_K"):
             Metadynamics(LANGEVIN(crystal()), Distance(0, 1), sigma=0.1, height=0.1, bias_factor=5, pace=5)
 

@@ -120,7 +120,7 @@ class TestRefusals:
             ({"barrier": 0.01}, "barrier is 0.29 kT"),
             ({"barrier": math.nan}, "barrier must be a positive"),
             ({"sigma": 0.0}, "sigma must be positive"),
-            ({"sigma": [0.1, 0.1]}, "sigma must hold numbers, 1, one for each variable"),
+            ({"sigma": [0.1, 0.1]}, "sigma must hold 1 number"),
             ({"bias_factor": 1.0}, "bias_factor must be above 1"),
             ({"pace": 0}, "pace"),
             ({"temperature_K": 350.0}, "they must be the same"),
@@ -133,8 +133,27 @@ class TestRefusals:
         assert list(tmp_path.iterdir()) == []
 
     def test_unknown_settings(self, tmp_path):
-        with pytest.raises(TypeError, match="colvar"):
+        with pytest.raises(TypeError, match="OPES has no setting 'colvar'"):
             opes(tmp_path, colvar="COLVAR")
+        with pytest.raises(TypeError, match=r"no setting 'tracjectory'; did you mean 'trajectory'\?"):
+            opes(tmp_path, tracjectory="run.extxyz")
+
+    @pytest.mark.parametrize(
+        ("wrong", "text"),
+        [
+            ({"walkers": "shared"}, r"walkers must be SharedSamples\(.*, got str"),
+            ({"extra_bias": UpperWall}, "extra_bias must be a bias, .*, got UpperWall"),
+            ({"cv": len}, "cv must be a CollectiveVariable, got builtin_function_or_method"),
+        ],
+    )
+    def test_what_is_something_else(self, tmp_path, wrong, text):
+        with pytest.raises(TypeError, match=text):
+            opes(tmp_path, **wrong)
+
+    @pytest.mark.parametrize("file", ["kernels", "logfile", "trajectory", "checkpoint"])
+    def test_folders_that_are_not_there(self, tmp_path, file):
+        with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere for .*; make it first"):
+            opes(tmp_path, **{file: tmp_path / "nowhere" / "file"})
 
 
 def rms(found, exact, ceiling):

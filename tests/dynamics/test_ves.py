@@ -141,7 +141,10 @@ class TestRefusals:
         ("wrong", "text"),
         [
             ({"bases": Fourier(3)}, "distance is not periodic, but its basis is"),
-            ({"bases": [Legendre(3, (0, 1))] * 2}, "there are 2 bases for 1 variables"),
+            (
+                {"bases": [Legendre(3, (0, 1))] * 2},
+                "there are 2 bases, but one is needed for each of distance",
+            ),
             ({"bias_factor": 1.0}, "bias_factor must be above 1"),
             ({"bias_factor": None}, "either bias_factor"),
             ({"pace": 0}, "pace"),
