@@ -203,8 +203,8 @@ class Ledger(LedgerCounts):
         Returns
         -------
         dict
-            Numbers of structures that were "new", "waiting" (known, and had no label), and "known" (left
-            out: they had one, or were listed before).
+            Numbers of structures that were "new", "waiting" (known, and had no label, or a failed one), and
+            "known" (left out: they had one, or were listed before).
         """
         counts = {"new": 0, "waiting": 0, "known": 0}
         with self._write() as connection:
@@ -212,6 +212,7 @@ class Ledger(LedgerCounts):
             for position, (atoms, result) in enumerate(frames, start=0 if last is None else last + 1):
                 structure = structure_hash(atoms)
                 known = self._proposal(connection, structure)
+                self._forget_failure(connection, structure, reference)
                 if known is not None and self._has_label(connection, structure, reference):
                     counts["known"] += 1
                     continue
@@ -232,6 +233,11 @@ class Ledger(LedgerCounts):
     def _has_label(connection: sqlite3.Connection, structure: str, reference: str) -> bool:
         query = "SELECT 1 FROM labels WHERE structure = ? AND reference = ?"
         return connection.execute(query, (structure, reference)).fetchone() is not None
+
+    @staticmethod
+    def _forget_failure(connection: sqlite3.Connection, structure: str, reference: str) -> None:
+        query = "DELETE FROM labels WHERE structure = ? AND reference = ? AND status = 'failed'"
+        connection.execute(query, (structure, reference))
 
     def labels(self, reference: str, generation: int | None = None) -> dict[str, LabelRow]:
         """Labels of a reference by structure, failed and rejected ones too; of one generation, or all."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["LedgerFile"]
 
 _PATIENCE_S = 20
+# what SQLite says of files that are none of its own, or have other tables
+_NO_LEDGER = ("SQLITE_ERROR", "SQLITE_NOTADB", "SQLITE_CORRUPT")
 # ase.db commits by itself when a count of rows is divisible by 5000, which would cut our transactions
 _NEVER = float("nan")
 
@@ -79,13 +81,21 @@ class LedgerFile:
             No such file.
         ValueError
             It is not a ledger, or one of another format version.
+        RuntimeError
+            A long transaction keeps readers out.
         """
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"there is no ledger at {path}; `mlsample run` makes one")
         try:
             found = cls(path).meta("format")
-        except (sqlite3.DatabaseError, KeyError):
+        except (sqlite3.DatabaseError, KeyError) as error:
+            if getattr(error, "sqlite_errorname", "") == "SQLITE_BUSY":
+                raise RuntimeError(
+                    f"{path} has been written to for {_PATIENCE_S} s without a pause; ask again later"
+                ) from error
+            if isinstance(error, sqlite3.DatabaseError) and error.sqlite_errorname not in _NO_LEDGER:
+                raise
             raise ValueError(
                 f"{path} is not a ledger of a run (it lacks a ledger's tables); give another directory"
             ) from None
@@ -132,13 +142,14 @@ class LedgerFile:
             connection.close()
 
     def _reader(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=_PATIENCE_S)
+        address = self.path.absolute().as_uri()  # which folders named run#1 or 50% need
+        connection = sqlite3.connect(f"{address}?mode=ro", uri=True, timeout=_PATIENCE_S)
         try:
             connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
         except sqlite3.OperationalError:
             # its writer was killed in a transaction: to take that back, the file must be opened for writing
             connection.close()
-            connection = sqlite3.connect(f"file:{self.path}?mode=rw", uri=True, timeout=_PATIENCE_S)
+            connection = sqlite3.connect(f"{address}?mode=rw", uri=True, timeout=_PATIENCE_S)
         return connection
 
     def meta(self, key: str) -> Any:

@@ -148,6 +148,23 @@ def test_missing_file(tmp_path):
         Ledger.open(tmp_path / "ledger.db")
 
 
+@pytest.mark.parametrize("name", ["run#1", "50%25", "a?b", "ü ö"])
+def test_folders_of_any_name(tmp_path, name):
+    (tmp_path / name).mkdir()
+    Ledger.create(tmp_path / name / "ledger.db", reference=REFERENCE, config={"name": "x"})
+    assert Ledger.open(tmp_path / name / "ledger.db").meta("config") == {"name": "x"}
+
+
+def test_a_ledger_that_is_being_written_to_is_not_called_another_file(ledger, monkeypatch):
+    monkeypatch.setattr("ase_mlsample.active.ledger_file._PATIENCE_S", 0)
+    connection = sqlite3.connect(ledger.path)
+    connection.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(RuntimeError, match="ask again later"):
+        Ledger.open(ledger.path)
+    connection.close()
+    assert Ledger.open(ledger.path).meta("format") == 2
+
+
 def test_a_failed_transaction_leaves_nothing(ledger, frames):
     broken = [*frames[:1], object()]
     with pytest.raises(AttributeError):
@@ -294,6 +311,15 @@ def test_labels_of_elsewhere(ledger, frames):
         -n / 7 for n in range(5)
     ]
     assert ledger.add_labelled(REFERENCE, 3, pairs)["known"] == 6
+
+
+def test_labels_of_elsewhere_take_the_place_of_failures(ledger, frames):
+    ledger.propose(0, frames[:1], stage="select", summary={})
+    ledger.add_labels(REFERENCE, [(ledger.proposals()[0], FAILED)])
+    pairs = [(frames[0], label(1) | {"source": "imported"})]
+    assert ledger.add_labelled(REFERENCE, 3, pairs) == {"new": 0, "waiting": 1, "known": 0}
+    assert ledger.states(REFERENCE) == {0: {"labelled": 1}}
+    assert ledger.failures(REFERENCE) == []
 
 
 def test_numbers_by_kind_and_generation(ledger, frames):
