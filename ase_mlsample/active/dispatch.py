@@ -17,6 +17,8 @@ __all__ = ["Dispatcher", "NotStartedError", "capacity_of"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# seconds between two looks at which calls are at workers
+_LOOK_S = 1.0
 # calls handed to an executor that does not say how many it runs at a time
 _UNKNOWN = 256
 # engines whose own exceptions mean that a worker was lost, not that the call failed
@@ -84,12 +86,19 @@ class Dispatcher(Executor):
         return answer
 
     def drain(self) -> int:
-        """Let calls that run finish, and begin no other; returns how many there were to wait for."""
+        """Let calls that run finish, and begin no other; returns how many were under way.
+
+        Those that no worker has begun with are not waited for where the executor knows, by its ``busy()``.
+        """
         if self._stop is not None:  # a file, since Parsl cancels nothing and Dask also what runs
             Path(self._stop).touch()
-        under_way = list(self._under_way)
-        wait(under_way)
-        return len(under_way)
+        under_way = set(self._under_way)
+        number, busy = len(under_way), getattr(self.executor, "busy", None)
+        while under_way:
+            under_way = wait(under_way, timeout=None if busy is None else _LOOK_S).not_done
+            if busy is not None and not busy():  # the others wait for workers that may come in hours
+                break
+        return number
 
     @property
     def under_way(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -20,6 +21,8 @@ from ase_mlsample.active.executor_settings import (
     ProcessSettings,
 )
 from ase_mlsample.active.executors import ProcessExecutor, SerialExecutor
+from ase_mlsample.active.factories import resolve
+from ase_mlsample.active.label import command_of
 from ase_mlsample.active.parsl_executor import ParslExecutor, drain_period, job_script, require_parsl
 from ase_mlsample.active.staging import Staging
 
@@ -36,8 +39,8 @@ _AROUND_S = 30.0
 
 def time_limits(config: RunConfig) -> dict[str, float | None]:
     """Longest that a call of each kind of work may take in seconds, or None."""
-    reference = config.reference
-    label = None if reference.timeout_s is None else reference.timeout_s * (1 + reference.retries)
+    # no attempt begins in a call that took as long as one may
+    label = None if config.reference.timeout_s is None else 2 * config.reference.timeout_s
     limits = {"explore": config.explore.timeout_s, "label": label, "train": None}
     return {kind: None if limit is None else limit + _AROUND_S for kind, limit in limits.items()}
 
@@ -69,6 +72,18 @@ def check_executors(config: RunConfig) -> None:
                     f"still fits into one: give {section}.timeout_s"
                 )
             drain_period(workers, limits[kind], kind=kind)
+            if kind == "label" and workers.launch is not None:
+                _check_launched(config)
+
+
+def _check_launched(config: RunConfig) -> None:
+    reference = config.reference
+    known = signature(resolve(reference.factory)).parameters
+    if "command" in known and command_of(reference.factory, reference.kwargs) is None:
+        raise ValueError(
+            "executors.label: launch has nothing to start, since the reference runs in the worker itself; "
+            "give reference.kwargs.command, the program that does its work"
+        )
 
 
 @contextmanager
@@ -232,6 +247,10 @@ class _DaskExecutor(Executor):
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
         return self._executor.submit(fn, *args, **kwargs)
+
+    def busy(self) -> int:
+        """Calls that are at workers now."""
+        return sum(len(calls) for calls in self._client.processing().values())
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
         self._executor.shutdown(wait=wait)

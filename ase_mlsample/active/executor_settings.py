@@ -63,9 +63,8 @@ class ParslSettings(_Settings):
     workers : on each node; with ``launch`` in each block.
     threads : of each worker.
     accelerators : GPUs of each node, one a worker.
-    launch : command by which a calculator starts its MPI program, such as ``srun -n 128 --exact``, which
-        workers find in the environment as ``MLSAMPLE_LAUNCH``. The workers of such a block sit on its first
-        node alone.
+    launch : by which the reference's program is started, such as ``srun -n 128 --exact``; it is put before
+        the ``command`` of the reference. The workers of such a block sit on its first node alone.
     walltime : of a block, ``HH:MM:SS``. No work begins that could outlast it.
     queue : partition of Slurm, queue of PBS.
     account : that pays.

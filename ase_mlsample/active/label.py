@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +21,19 @@ from ase_mlsample.references.failures import NotConverged, SetupFailure
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
-__all__ = ["Reference", "bare", "compute_label", "reference_name", "reported_version", "structure_hash"]
+__all__ = [
+    "LAUNCH",
+    "Reference",
+    "bare",
+    "command_of",
+    "compute_label",
+    "reference_name",
+    "reported_version",
+    "structure_hash",
+]
 
+# environment variable of workers: what parallel programs are launched by, such as ``srun -n 128``
+LAUNCH = "MLSAMPLE_LAUNCH"
 _REFERENCES = "ase_mlsample.references"
 
 
@@ -68,12 +81,27 @@ class Reference:
     def calculator(self, recipe: int = 0) -> Calculator:
         """Make the calculator; a worker makes it once."""
         arguments = self.recipes[recipe] if recipe else dict(self.kwargs)
-        return _calculator(self.factory, json.dumps(arguments, sort_keys=True))
+        return _calculator(self.factory, json.dumps(_launched(self.factory, arguments), sort_keys=True))
 
 
 @lru_cache(maxsize=2)
 def _calculator(factory: str, kwargs: str) -> Calculator:
     return build(factory, json.loads(kwargs))
+
+
+def command_of(factory: str, kwargs: Mapping[str, Any]) -> str | None:
+    """Command of the program that a reference starts; None if it starts none, or only it knows which."""
+    known = signature(resolve(factory)).parameters
+    if "command" not in known:
+        return None
+    command = kwargs.get("command", known["command"].default)
+    return command if isinstance(command, str) else None
+
+
+def _launched(factory: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments by which the program is started as its worker's place says; that makes no other reference."""
+    launch, command = os.environ.get(LAUNCH), command_of(factory, kwargs)
+    return dict(kwargs) if not launch or command is None else {**kwargs, "command": f"{launch} {command}"}
 
 
 def reference_name(factory: str) -> str:

@@ -21,18 +21,31 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from ase_mlsample.active.executor_settings import ParslSettings
+from ase_mlsample.active.label import LAUNCH
 
-__all__ = ["LAUNCH", "ParslExecutor", "drain_period", "job_script", "require_parsl"]
+__all__ = ["ParslExecutor", "drain_period", "job_script", "require_parsl"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# where workers find the command that launches an MPI program
-LAUNCH = "MLSAMPLE_LAUNCH"
 # start of the workers, and the writing of results at the end
 _MARGIN_S = 120
 # so many blocks that fail one after the other mean that none will come
 _FAILED_BLOCKS = 3
+
+# Parsl's own process outlives a killed run, and all blocks with it; and it dies of the run's first Ctrl-C
+_INTERCHANGE = """
+import os, runpy, signal, sys, threading, time
+os.setsid()
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+def watch(parent):
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
+threading.Thread(target=watch, args=(int(sys.argv[1]),), daemon=True).start()
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 def require_parsl() -> None:
@@ -58,7 +71,7 @@ def drain_period(settings: ParslSettings, limit_s: float | None, *, kind: str) -
     Parameters
     ----------
     settings : of the blocks.
-    limit_s : longest that a call may take, all attempts together; None for calls that go on where they were.
+    limit_s : longest that a call may take; None for calls that go on where they were.
     kind : of the calls, for the message.
 
     Returns
@@ -77,7 +90,7 @@ def drain_period(settings: ParslSettings, limit_s: float | None, *, kind: str) -
     if left < _MARGIN_S:
         raise ValueError(
             f"executors.{kind}: blocks of {settings.walltime} are too short for calls that may take "
-            f"{limit_s:.0f} s (timeout_s times the attempts) and {2 * _MARGIN_S} s around them; "
+            f"{limit_s:.0f} s (with timeout_s) and {2 * _MARGIN_S} s around them; "
             "give a longer walltime or a smaller timeout_s"
         )
     return left
@@ -108,10 +121,10 @@ class ParslExecutor(Executor):
 
         self.kind = kind
         self.capacity = settings.capacity
-        engine = _engine(settings, kind=kind, limit_s=limit_s)
+        self._engine = _engine(settings, kind=kind, limit_s=limit_s)
         folder.mkdir(parents=True, exist_ok=True)
         self._kernel = DataFlowKernel(
-            Config(executors=[engine], run_dir=str(folder), initialize_logging=False, usage_tracking=0)
+            Config(executors=[self._engine], run_dir=str(folder), initialize_logging=False, usage_tracking=0)
         )
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -120,6 +133,10 @@ class ParslExecutor(Executor):
             fn, app_args=args, app_kwargs=kwargs, executors=[self.kind], cache=False, ignore_for_cache=[]
         )
         return future
+
+    def busy(self) -> int:
+        """Calls that are at workers now."""
+        return sum(int(manager["tasks"]) for manager in self._engine.connected_managers())
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
         """Cancel the jobs and end Parsl's own processes; calls that run are lost."""
@@ -167,7 +184,7 @@ def _engine(settings: ParslSettings, *, kind: str, limit_s: float | None) -> Any
     return HighThroughputExecutor(
         label=kind,
         provider=_provider(settings),
-        interchange_launch_cmd=[str(Path(sys.executable).parent / "interchange.py")],
+        interchange_launch_cmd=_interchange(),
         address="127.0.0.1" if settings.preset == "local" else settings.address,
         max_workers_per_node=settings.workers,
         cores_per_worker=1e-6,  # `workers` says how many there are
@@ -177,6 +194,12 @@ def _engine(settings: ParslSettings, *, kind: str, limit_s: float | None) -> Any
         drain_period=drain_period(settings, limit_s, kind=kind),
         block_error_handler=partial(windowed_error_handler, threshold=_FAILED_BLOCKS),
     )
+
+
+def _interchange() -> list[str]:
+    """Command of the process that speaks to the blocks; it ends with this one, and with it the blocks."""
+    program = Path(sys.executable).parent / "interchange.py"
+    return [sys.executable, "-P", "-c", _INTERCHANGE, str(os.getpid()), str(program)]
 
 
 def _provider(settings: ParslSettings) -> Any:

@@ -1,5 +1,6 @@
 """References and committees for tests of the loop; importable by worker processes."""
 
+import multiprocessing
 import os
 import secrets
 import signal
@@ -18,6 +19,7 @@ from ase_mlsample.references.failures import (
     ReferenceFailure,
     SetupFailure,
 )
+from ase_mlsample.samplers import RandomDisorder
 
 
 def block(path: Path) -> None:
@@ -34,7 +36,8 @@ def block(path: Path) -> None:
 class Witness(Calculator):
     """Stillinger–Weber that writes down whom it labelled, fails for some, and can wait to be killed.
 
-    Once the file `mended` exists it fails no more.
+    Once the file `mended` exists it fails no more. It waits at the call number `block_at`, where the file
+    `blocked` appears, or at each of a list of numbers, where `blocked-<number>` does.
     """
 
     implemented_properties = ("energy", "free_energy", "forces", "stress")
@@ -51,8 +54,12 @@ class Witness(Calculator):
         name = structure_hash(atoms)
         with Path(self.calls).open("a") as file:
             file.write(f"{name} {os.getpid()}\n")
-        if self.block_at is not None and len(Path(self.calls).read_text().splitlines()) == self.block_at:
-            block(Path(self.blocked))
+        if self.block_at is not None:
+            made = len(Path(self.calls).read_text().splitlines())
+            if made == self.block_at:
+                block(Path(self.blocked))
+            elif isinstance(self.block_at, list) and made in self.block_at:
+                block(Path(f"{self.blocked}-{made}"))
         unlucky = int(name[1:3], 16) < self.fail_below and not (self.mended and Path(self.mended).exists())
         if unlucky and self.always_die:
             os._exit(9)
@@ -157,6 +164,17 @@ troubled.gentler = ({"gentle": 1}, {"gentle": 2})
 troubled.version = lambda **arguments: Path(arguments["calls"]).with_name("version").read_text()
 
 
+def fill(ballast):
+    """Leave no space in the file system of a file."""
+    with ballast.open("wb", buffering=0) as file:
+        size = 1 << 16
+        while size:
+            try:
+                file.write(bytes(size))
+            except OSError:
+                size //= 2
+
+
 class Filling(Witness):
     """Fills the file system of a file at its fourth call, once, as other people's jobs do."""
 
@@ -169,13 +187,7 @@ class Filling(Witness):
         filled = Path(self.calls).with_name("filled")
         if len(Path(self.calls).read_text().splitlines()) >= 4 and not filled.exists():
             filled.touch()
-            with self.ballast.open("wb", buffering=0) as file:
-                size = 1 << 16
-                while size:
-                    try:
-                        file.write(bytes(size))
-                    except OSError:
-                        size //= 2
+            fill(self.ballast)
 
 
 class Unlucky(Witness):
@@ -200,6 +212,47 @@ class Launching(WithoutNumbers):
         # a session of its own, as the ranks of some MPI launchers have
         command = f"echo $$ > {self.started}.new; mv {self.started}.new {self.started}; exec sleep 1000"
         subprocess.run(["/bin/sh", "-c", command], start_new_session=True, check=True)
+
+
+def die_once(path):
+    """SIGKILL to the worker process that comes here first."""
+    if multiprocessing.parent_process() is None:
+        return
+    try:
+        Path(path).touch(exist_ok=False)
+    except FileExistsError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def disorder(*, died, **arguments):
+    """A sampler, for which a worker dies once."""
+    die_once(died)
+    return RandomDisorder(**arguments)
+
+
+def hanging_disorder(*, asked, **arguments):
+    """A sampler that hangs when it is made for the second time: the first one checks the configuration."""
+    with Path(asked).open("a+") as file:
+        file.write("x")
+        file.seek(0)
+        made = len(file.read())
+    while made == 2:
+        time.sleep(0.01)
+    return RandomDisorder(**arguments)
+
+
+def stillinger_weber(*, died, **arguments):
+    """A member of a committee, for which a worker dies once."""
+    die_once(died)
+    return StillingerWeber(**arguments)
+
+
+def programmed(*, command="code.x"):
+    """A reference that starts a program."""
+    calculator = WithoutNumbers()
+    calculator.command = command
+    return calculator
 
 
 def deaf(*, path):

@@ -14,8 +14,9 @@ from active_helpers import calls, data_set
 from ase_mlsample.active import ProcessExecutor, SerialExecutor, run
 from ase_mlsample.active.config_file import check_config, parse_config
 from ase_mlsample.active.dispatch import Dispatcher, capacity_of
-from ase_mlsample.active.engines import open_executors, time_limits
+from ase_mlsample.active.engines import check_executors, open_executors, time_limits
 from ase_mlsample.active.executors import WorkerLost, WorkerStartError
+from ase_mlsample.active.label import LAUNCH, Reference
 from ase_mlsample.active.staging import Staging, in_scratch
 from ase_mlsample.active.store import ResultStore
 from ase_mlsample.active.tasks import Task, perform
@@ -149,7 +150,7 @@ class TestKindsOfWork:
 
     def test_limits(self, values):
         values["reference"] |= {"timeout_s": 100.0, "retries": 2}
-        assert time_limits(parsed(values)) == {"explore": None, "label": 330.0, "train": None}
+        assert time_limits(parsed(values)) == {"explore": None, "label": 230.0, "train": None}
 
 
 class _Said(Executor):
@@ -199,6 +200,61 @@ def test_nothing_begins_when_a_run_is_being_stopped(tmp_path):
     assert dispatcher.drain() == 0
     with pytest.raises(RuntimeError, match="being stopped"):
         dispatcher.submit(abs, -1).result()
+
+
+class Queueing(Executor):
+    """Whose calls wait for a worker, but one."""
+
+    def __init__(self):
+        self.futures = []
+
+    def submit(self, fn, /, *args, **kwargs):
+        self.futures.append(Future())
+        return self.futures[-1]
+
+    def busy(self):
+        return 0 if self.futures[0].done() else 1
+
+
+def test_calls_that_no_worker_has_begun_are_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("ase_mlsample.active.dispatch._LOOK_S", 0.01)
+    queue, ended = Queueing(), []
+    dispatcher = Dispatcher(queue, stop=tmp_path / "stop")
+    for _ in range(3):
+        dispatcher.submit(abs, -1)
+    waiting = threading.Thread(target=lambda: ended.append(dispatcher.drain()))
+    waiting.start()
+    assert not ended
+    queue.futures[0].set_result(1)
+    waiting.join(60)
+    assert ended == [3]
+    assert dispatcher.under_way == 2
+
+
+class TestLaunch:
+    """What starts parallel programs belongs to the workers' place."""
+
+    FACTORY = "active_toy:programmed"
+
+    def test_is_put_before_the_command(self, monkeypatch):
+        reference = Reference(self.FACTORY, {"command": "pw.x -nk 2"})
+        assert reference.calculator().command == "pw.x -nk 2"
+        fingerprint = reference.fingerprint
+        monkeypatch.setenv(LAUNCH, "srun -n 4")
+        assert reference.calculator().command == "srun -n 4 pw.x -nk 2"
+        assert reference.fingerprint == fingerprint
+        assert Reference(self.FACTORY).calculator().command == "srun -n 4 code.x"
+        assert Reference("active_toy:WithoutNumbers").calculator()  # it has no command
+
+    def test_a_reference_in_the_worker_itself_is_refused(self, values):
+        pytest.importorskip("parsl", reason="parsl is not installed (the extra `parsl`)")
+        block = {"type": "parsl", "preset": "slurm", "launch": "srun -n 4"}
+        values["executors"] = {"label": block}
+        values["reference"] = {"factory": self.FACTORY, "kwargs": {"command": None}, "timeout_s": 60.0}
+        with pytest.raises(ValueError, match=r"executors.label: launch has nothing to start.*kwargs.command"):
+            check_executors(parsed(values))
+        values["reference"]["kwargs"] = {}
+        check_executors(parsed(values))
 
 
 def leaves_files(*, fail):
