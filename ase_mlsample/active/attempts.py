@@ -47,6 +47,7 @@ class Task:
         "geometry" is never tried again; "convergence" is with the next recipe, as long as there is one;
         "resource" is ``retries`` times, by another worker process; others are ``retries`` times at once.
     recipes : how many gentler recipes there are; the function is given ``recipe=n`` for the n-th of them.
+    losses : how many workers it may cost and still be tried again; ``retries``, but at least one, where None.
     grace_s : seconds past the limit after which a worker that has not reacted ends itself.
     """
 
@@ -57,6 +58,7 @@ class Task:
     timeout_s: float | None = None
     by_kind: bool = False
     recipes: int = 0
+    losses: int | None = None
     grace_s: float = 30.0
 
 
@@ -71,12 +73,13 @@ def attempt(task: Task, store: ResultStore) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        Its result or its failure, for the store; None if another worker shall go on, after what failed here
-        was put down for it.
+        Its result or its failure, for the store; None if another call shall go on, by another worker or in a
+        block that has the time for it, after what failed here was put down.
     """
-    past = store.past(task.key)
+    past, started = store.past(task.key), time.monotonic()
     while True:
-        recipe = sum(one["kind"] == "convergence" for one in past) if task.by_kind else 0
+        failed = sum(one["kind"] == "convergence" for one in past) if task.by_kind else 0
+        recipe = min(failed, task.recipes)  # there may be fewer than when it failed
         began = time.monotonic()
         try:
             with _time_limit(task, store):
@@ -84,7 +87,8 @@ def attempt(task: Task, store: ResultStore) -> dict[str, Any] | None:
         except Exception as error:  # whatever a reference raises is recorded
             past.append(_described(error, seconds=time.monotonic() - began, recipe=recipe))
             step = _next(task, past)
-            if step == "elsewhere":
+            late = task.timeout_s is not None and time.monotonic() - started > task.timeout_s
+            if step == "elsewhere" or (step == "here" and late):
                 store.keep_past(task.key, past)
                 return None
             if step == "stop":
@@ -109,7 +113,7 @@ def record_loss(task: Task, store: ResultStore) -> bool:
         error, tail = WorkerDiedError("its worker process died"), ""
     past.append(_described(error, seconds=0.0) | {"lost": True, "tail": tail})
     lost = sum(bool(one.get("lost")) for one in past)
-    if lost <= max(1, task.retries):
+    if lost <= (max(1, task.retries) if task.losses is None else task.losses):
         store.keep_past(task.key, past)
         return False
     if not tail:

@@ -140,8 +140,8 @@ class ProcessExecutor(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the workers; with ``wait=False`` also those in the middle of a call."""
-        self._closed = True
         if not wait:
+            self._closed = True
             for pid in self.processes():
                 _kill(pid)
         self._slots.shutdown(wait=True, cancel_futures=cancel_futures or not wait)
@@ -155,6 +155,8 @@ class ProcessExecutor(Executor):
         pool = getattr(self._local, "pool", None)
         if pool is None:
             pool = self._local.pool = self._start_pool()
+        if self._closed:  # while it started, when there was nobody to kill yet
+            raise WorkerLost("the executor is closed")
         try:
             return pool.submit(call).result()
         except BrokenProcessPool as error:

@@ -22,6 +22,9 @@ __all__ = [
     "training_task",
 ]
 
+# a training goes on from its checkpoint: so many blocks of a batch system may end under one
+_LOSSES = 5
+
 
 def train_model(workspace: Workspace, generation: int) -> None:
     """Train on all labels so far; without a new one the model of before stays.
@@ -54,7 +57,7 @@ def training_task(workspace: Workspace, generation: int, frames: Sequence[Atoms]
         "elements": workspace.config.elements,
         "progress": workspace.console.is_terminal,
     }
-    task = Task(workspace.key("train", generation), train, arguments)
+    task = Task(workspace.key("train", generation), train, arguments, losses=_LOSSES)
     if task.key in workspace.store and not has_model(workspace.directory.model(generation)):
         workspace.store.remove(task.key)  # somebody removed the model that the result speaks of
     return task

@@ -12,9 +12,10 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ase.io import jsonio
 
@@ -24,6 +25,8 @@ from ase_mlsample.active.frames import write_frames
 __all__ = ["ResultStore", "write_frames"]
 
 _CHECK = "sha256 "
+# between two looks at a lock that somebody holds
+_LOOK_S = 0.02
 
 
 class ResultStore:
@@ -115,11 +118,21 @@ class ResultStore:
         self.forget_attempts(key)
 
     @contextlib.contextmanager
-    def lock(self, key: str) -> Iterator[None]:
-        """Hold a key against every other process; waits for the present holder, if there is one."""
+    def lock(self, key: str, *, patience_s: float | None = None) -> Iterator[bool]:
+        """Hold a key against every other process.
+
+        Parameters
+        ----------
+        key : to hold.
+        patience_s : how long to wait for the present holder, if there is one; for ever where None.
+
+        Returns
+        -------
+        bool
+            Whether it is held now, or somebody else goes on holding it.
+        """
         with (self.locks / key).open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield  # closing the file releases the lock
+            yield _flocked(file, patience_s)  # closing the file releases the lock
 
     # -- failed attempts at a key that has no result yet
 
@@ -146,6 +159,22 @@ class ResultStore:
         """Drop what is kept of failed attempts at a key."""
         (self.attempts / f"{key}.json").unlink(missing_ok=True)
         self.hang_file(key).unlink(missing_ok=True)
+
+
+def _flocked(file: IO[bytes], patience_s: float | None) -> bool:
+    if patience_s is None:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return True
+    limit = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > limit:
+                return False
+            time.sleep(_LOOK_S)
+        else:
+            return True
 
 
 def _digest(text: str) -> str:

@@ -17,6 +17,10 @@ from ase_mlsample.active.store import ResultStore
 __all__ = ["Task", "TaskTimeoutError", "Work", "failure", "perform", "run_tasks"]
 
 
+# the time that a kernel needs to release the locks of a process that has died
+_PATIENCE_S = 1.0
+
+
 def perform(task: Task, directory: str, *, disposable: bool = False) -> str:
     """Do a task if nobody has, and store its result or its failure; what a worker runs.
 
@@ -44,9 +48,14 @@ def perform(task: Task, directory: str, *, disposable: bool = False) -> str:
             result = attempt(task, store)
             if result is not None:
                 store.write(task.key, result)
-            elif disposable and multiprocessing.parent_process() is not None:
+            elif disposable and multiprocessing.parent_process() is not None and _lacked(store, task.key):
                 os._exit(1)  # what this process lacked, memory for one, a new one may have
     return task.key
+
+
+def _lacked(store: ResultStore, key: str) -> bool:
+    past = store.past(key)
+    return bool(past) and past[-1]["kind"] == "resource"
 
 
 def run_tasks(
@@ -156,9 +165,12 @@ class Work:
                 lost = True
             else:
                 lost = False
-            with self.store.lock(task.key):
+            with self.store.lock(task.key, patience_s=_PATIENCE_S) as mine:
                 result = self.store.take(task.key)
-                if result is None and len(self.store.past(task.key)) == known:
+                if result is None and not mine:
+                    # given up, and still at it: whoever is next at this key waits for the result
+                    lost = True
+                elif result is None and len(self.store.past(task.key)) == known:
                     # nobody put down why: its worker died, or its file was damaged since
                     lost = True
                     result = self.store.take(task.key) if record_loss(task, self.store) else None

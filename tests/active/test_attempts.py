@@ -134,3 +134,27 @@ class TestStreak:
         streak = Streak(3)
         for result in (FAILED, FAILED, between, FAILED, FAILED):
             streak.add(result)
+
+
+def test_no_attempt_begins_in_a_call_that_took_as_long_as_one_may(store, monkeypatch):
+    """So a call ends within twice the limit, which the last hours of a block are planned by."""
+    now = [0.0]
+    monkeypatch.setattr("ase_mlsample.active.attempts.time.monotonic", lambda: now[0])
+
+    def slow():
+        now[0] += 60.0
+        raise RuntimeError("an hour, and nothing")
+
+    task = Task("a", slow, retries=4, timeout_s=100.0, by_kind=True)
+    assert attempt(task, store) is None
+    assert (now[0], len(store.past("a"))) == (120.0, 2)
+    assert attempt(task, store) is None
+    found = attempt(task, store)
+    assert (found["attempts"], found["seconds"]) == (5, 300.0)
+
+
+def test_recipes_that_are_gone_since(task, store, tmp_path):
+    failed = {"kind": "convergence", "type": "E", "message": "", "tail": "", "seconds": 0.0, "recipe": 0}
+    store.keep_past("a", [failed, failed | {"recipe": 1}])
+    assert attempt(task("unknown", recipes=1, times=0), store)["recipe"] == 1
+    assert [recipe for recipe, _ in calls(tmp_path)] == ["1"]

@@ -67,6 +67,27 @@ def test_shutdown_ends_workers_in_the_middle_of_a_call():
     assert future.done()
 
 
+def test_shutdown_while_a_worker_starts():
+    executor = ProcessExecutor(1)
+    start_pool = executor._start_pool
+
+    def shut_meanwhile():
+        executor._closed = True  # as `shutdown` says in another thread, before there is a process to kill
+        return start_pool()
+
+    executor._start_pool = shut_meanwhile
+    future = executor.submit(signal.pause)
+    with pytest.raises(WorkerLost, match="closed"):
+        future.result(timeout=60)
+    executor.shutdown(wait=False)
+
+
+def test_shutdown_may_wait_for_all_calls():
+    with ProcessExecutor(1) as executor:
+        futures = [executor.submit(divide, n, 2) for n in range(4)]
+    assert [future.result() for future in futures] == [0.0, 0.5, 1.0, 1.5]
+
+
 def test_programs_of_a_worker_end_with_it():
     executor = ProcessExecutor(1)
     future = executor.submit(subprocess.run, ["sleep", "600"])

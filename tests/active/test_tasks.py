@@ -1,10 +1,11 @@
 import os
+from concurrent.futures import Executor, Future
 
 import pytest
 
-from ase_mlsample.active.executors import ProcessExecutor, SerialExecutor
+from ase_mlsample.active.executors import ProcessExecutor, SerialExecutor, WorkerLost
 from ase_mlsample.active.store import ResultStore
-from ase_mlsample.active.tasks import Task, perform, run_tasks
+from ase_mlsample.active.tasks import Task, Work, perform, run_tasks
 
 
 def count(*, path, fail=0, value=0):
@@ -99,3 +100,35 @@ def test_lost_workers_are_retried_then_given_up(store, tmp_path):
     assert found.pop("always")["error"]["message"].startswith("its worker process died 2 times")
     assert len(found) == 5
     assert {result["status"] for result in found.values()} == {"done"}
+
+
+class Silent(Executor):
+    """Gives up every worker at once, as a batch system's does that cannot hear it."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        future = Future()
+        future.set_exception(WorkerLost("silent"))
+        return future
+
+
+def test_a_worker_that_was_given_up_and_still_works_does_not_hold_up_the_run(store, monkeypatch):
+    monkeypatch.setattr("ase_mlsample.active.tasks._PATIENCE_S", 0.05)
+    task, work = Task("a", die), Work(Silent(), store)
+    with store.lock("a"):  # it is at its label
+        for _ in range(5):
+            work.submit(task)
+            assert work.collect() == ([], [(task, True)])
+    assert store.past("a") == []  # nothing was lost
+    work.submit(task)
+    assert work.collect() == ([], [(task, True)])
+    assert len(store.past("a")) == 1
+
+
+def test_what_goes_on_where_it_was_may_cost_more_workers(store):
+    task, work = Task("a", die, losses=3), Work(Silent(), store)
+    for _ in range(3):
+        work.submit(task)
+        assert work.collect() == ([], [(task, True)])
+    work.submit(task)
+    ((_, result),) = work.collect()[0]
+    assert result["error"]["message"].startswith("its worker process died 4 times")
