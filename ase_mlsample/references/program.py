@@ -76,6 +76,8 @@ def run_program(words: Sequence[str], folder: Path, *, output: str) -> int:
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # threads of small matrices get in each other's way; whoever wants them says so
+            env={"OMP_NUM_THREADS": "1", **os.environ},
         )
         try:
             status = process.wait()
