@@ -67,6 +67,8 @@ class Reference:
         told: list[Any] = [self.factory, dict(self.kwargs), self.version]
         if self.reported:
             told.append(self.reported)
+        if not self.stress:
+            told.append("without stress")
         text = json.dumps(told, sort_keys=True, default=str)
         return "r" + hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -61,8 +61,9 @@ class TestReference:
             Reference("ase.calculators.emt:EMT").fingerprint,
             Reference(SW, kwargs={"lambda_": 22.0}).fingerprint,
             Reference(SW, version="2").fingerprint,
+            Reference(SW, stress=False).fingerprint,
         }
-        assert len(prints) == 4
+        assert len(prints) == 5
         assert all(name[0] == "r" and len(name) == 17 for name in prints)
 
     def test_fingerprint_does_not_know_the_force_limit_or_order(self):
