@@ -88,16 +88,16 @@ class Dispatcher(Executor):
     def drain(self) -> int:
         """Let calls that run finish, and begin no other; returns how many were under way.
 
-        Those that no worker has begun with are not waited for where the executor knows, by its ``busy()``.
+        Those that no worker has begun with are not waited for, where the executor has ``at_workers()``.
         """
         if self._stop is not None:  # a file, since Parsl cancels nothing and Dask also what runs
             Path(self._stop).touch()
         under_way = set(self._under_way)
-        number, busy = len(under_way), getattr(self.executor, "busy", None)
+        number, at_workers = len(under_way), getattr(self.executor, "at_workers", None)
         while under_way:
-            under_way = wait(under_way, timeout=None if busy is None else _LOOK_S).not_done
-            if busy is not None and not busy():  # the others wait for workers that may come in hours
-                break
+            under_way = wait(under_way, timeout=None if at_workers is None else _LOOK_S).not_done
+            if at_workers is not None and not at_workers():
+                break  # the others wait for workers, which may come in hours
         return number
 
     @property

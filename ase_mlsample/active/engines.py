@@ -248,7 +248,7 @@ class _DaskExecutor(Executor):
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
         return self._executor.submit(fn, *args, **kwargs)
 
-    def busy(self) -> int:
+    def at_workers(self) -> int:
         """Calls that are at workers now."""
         return sum(len(calls) for calls in self._client.processing().values())
 

@@ -134,7 +134,7 @@ class ParslExecutor(Executor):
         )
         return future
 
-    def busy(self) -> int:
+    def at_workers(self) -> int:
         """Calls that are at workers now."""
         return sum(int(manager["tasks"]) for manager in self._engine.connected_managers())
 

@@ -212,7 +212,7 @@ class Queueing(Executor):
         self.futures.append(Future())
         return self.futures[-1]
 
-    def busy(self):
+    def at_workers(self):
         return 0 if self.futures[0].done() else 1
 
 
