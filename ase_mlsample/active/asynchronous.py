@@ -30,7 +30,7 @@ from ase_mlsample.active.asynchronous_labels import LabelQueue
 from ase_mlsample.active.executor_settings import KINDS
 from ase_mlsample.active.frames import write_exact
 from ase_mlsample.active.labelling import refuse_nothing
-from ase_mlsample.active.learning import evaluation_task, keep_model, training_task
+from ase_mlsample.active.learning import evaluation_task, keep_model, publish, training_task
 from ase_mlsample.active.models import train
 from ase_mlsample.active.progress import Bar, Pace
 from ase_mlsample.active.proposing import propose_initial
@@ -128,6 +128,7 @@ class Course:
         ledger = self.workspace.ledger
         if self._reason is None and self.newest >= 0:
             ledger.finish_stage(self.newest, "end", {"reason": None})
+            publish(self.workspace, self.newest)
         with self._bars:
             self._show_progress()
             self._resume_training()

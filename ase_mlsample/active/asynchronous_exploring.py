@@ -13,6 +13,7 @@ from ase_mlsample.active.carried import earlier_biases, record_biases
 from ase_mlsample.active.descriptors import KnownDescriptors
 from ase_mlsample.active.explore import MEASURES, stream, unpack
 from ase_mlsample.active.judging import judging_task
+from ase_mlsample.active.label import structure_hash
 from ase_mlsample.active.proposing import (
     bare_frame,
     count_frames,
@@ -43,7 +44,6 @@ class _Generation:
     runs: dict[int, dict[str, Any]] = field(default_factory=dict)
     frames: list[Atoms] = field(default_factory=list)
     verdicts: list[str] = field(default_factory=list)
-    chosen: set[int] = field(default_factory=set)
     failed: int = 0
     barren: int = 0
 
@@ -73,7 +73,11 @@ class Exploration:
         self._generations: dict[int, _Generation] = {}
         self._judged: dict[str, list[Candidate]] = {}
         self._asked: set[Candidate] = set()
-        self._recover()
+        closed = newest < 1 or "select" in workspace.ledger.stages()[newest]
+        staleness = workspace.config.asynchronous.max_staleness
+        self._recover(max(1, newest + 1 - (staleness if closed else max(1, staleness))))
+        if not closed:  # an earlier start was killed in between
+            self.close(newest)
 
     # -- trajectories
 
@@ -180,7 +184,6 @@ class Exploration:
         chosen: dict[int, list[Candidate]] = {}
         for one in self.pool.choose(number, self.newest):
             chosen.setdefault(one.generation, []).append(one)
-            self._of(one.generation).chosen.add(id(one.atoms))
         return chosen
 
     def summary(self, generation: int) -> dict[str, Any]:
@@ -206,7 +209,8 @@ class Exploration:
             indices = sorted(here.runs)
             explorers = [explorer_of(self.workspace, generation, index) for index in indices]
             record_biases(self.workspace.ledger, generation, explorers, [here.runs[n] for n in indices])
-            chosen = [n for n, atoms in enumerate(here.frames) if id(atoms) in here.chosen]
+            names = {proposal.structure for proposal in self.workspace.ledger.proposals(generation)}
+            chosen = [n for n, atoms in enumerate(here.frames) if structure_hash(atoms) in names]
             write_candidates(self.workspace, generation, here.frames, verdicts=here.verdicts, chosen=chosen)
         oldest = generation - self.workspace.config.asynchronous.max_staleness
         for earlier in range(max(1, oldest), generation + 1):  # some of theirs were chosen since
@@ -244,10 +248,9 @@ class Exploration:
                 self.workspace.store.remove(self.workspace.key("explore", generation, number))
             raise RuntimeError(f"all trajectories failed, the last with {error['type']}: {error['message']}")
 
-    def _recover(self) -> None:
+    def _recover(self, oldest: int) -> None:
         """Take the trajectories of an earlier start from the store, as far as they still matter."""
-        staleness = self.workspace.config.asynchronous.max_staleness
-        generations = range(max(1, self.newest + 1 - staleness), self.newest + 2)
+        generations = range(oldest, self.newest + 2)
         wanted = {self.workspace.key("explore", g, 0)[:-5]: g for g in generations}
         keys = self.workspace.store.keys() if wanted else set()
         found = [(wanted[key[:-5]], int(key[-5:]), key) for key in keys if key[:-5] in wanted]

@@ -296,7 +296,8 @@ class AsynchronousSettings(_Section):
     max_staleness : in generations. A candidate that an older model than the newest proposed is judged again
         by the newest before it is labelled, and dropped when that is certain of it, or when the newest is
         more than this many generations ahead. At most (max_staleness + 1) · train_after labels are had
-        without a model that has learned from them: then labelling waits for the training.
+        without a model that has learned from them: then labelling waits for the training. Structures of
+        ``initial`` are labelled in any case.
     """
 
     train_after: PositiveInt | None = None

@@ -83,6 +83,20 @@ def in_training(blocked):
     models.fit_calibration = fit_calibration
 
 
+def in_closing(blocked):
+    """With the second model recorded, and what its generation has explored not yet."""
+    from ase_mlsample.active.asynchronous_exploring import Exploration
+
+    original = Exploration.close
+
+    def close(self, generation):
+        if generation == 1:
+            block(blocked)
+        return original(self, generation)
+
+    Exploration.close = close
+
+
 if __name__ == "__main__":
     config = read_config(sys.argv[1])
     if len(sys.argv) > 2:

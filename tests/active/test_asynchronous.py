@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from active_helpers import alive, calls, data_set, descendants, wait_for
+from ase.io import read
 
 from ase_mlsample.active import Ledger
 from ase_mlsample.active.run_directory import EventLog
@@ -90,6 +91,29 @@ def test_killed_at_any_moment_it_goes_on(overlapping, spawn, tmp_path):
     assert kept <= set(labels)
     assert ledger(overlapping).stages()[2]["end"]["reason"] == "3 generations are trained"
     assert ledger(overlapping).stages()[2]["train"]["n_frames"] == len(data_set(overlapping))
+
+
+@pytest.mark.parametrize("max_staleness", [0, 2])
+def test_killed_before_it_wrote_down_what_a_generation_has_explored(
+    max_staleness, overlapping, spawn, run_here, tmp_path
+):
+    overlapping["asynchronous"]["max_staleness"] = max_staleness
+    process = spawn(overlapping, "in_closing", tmp_path / "blocked")
+    wait_for(lambda: (tmp_path / "blocked").exists() and (tmp_path / "blocked").read_text(), process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    stages = ledger(overlapping).stages()[1]
+    assert "train" in stages
+    assert "select" not in stages
+    keys = ResultStore(tmp_path / "run/results").keys()
+    explored = {key for key in keys if key.startswith("explore") and "-0001-" in key}
+    chosen = {proposal.structure for proposal in ledger(overlapping).proposals(1)}
+    summary = run_here(overlapping)
+    assert [entry["generation"] for entry in summary["generations"] if "train" in entry] == [0, 1, 2]
+    assert 1 <= summary["generations"][1]["select"]["trajectories"] <= len(explored)
+    frames = read(tmp_path / "run/candidates/0001.extxyz", ":")
+    assert sum(atoms.info["selected"] for atoms in frames) == len(chosen)
+    assert len(frames) >= len(chosen)
 
 
 def test_failed_labels_do_not_stop_it_and_are_tried_again(overlapping, run_here, tmp_path):
