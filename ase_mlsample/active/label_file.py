@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ from ase_mlsample.active.progress import Bar, Pace
 from ase_mlsample.active.reference_settings import ReferenceSettings
 from ase_mlsample.active.remedies import Streak
 from ase_mlsample.active.run_directory import EventLog
+from ase_mlsample.active.running import hold
 from ase_mlsample.active.shutdown import interruptible
 from ase_mlsample.active.store import ResultStore
 from ase_mlsample.active.tasks import Task, run_tasks
@@ -68,7 +66,8 @@ def label_structures(
     check_main_guard()
     reference = settings.reference()
     keys = [f"{structure_hash(atoms)}.{reference.fingerprint}" for atoms in frames]
-    with _held(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    with hold(folder):
         store, log = ResultStore(folder), EventLog(folder / "log.jsonl")
         _forget(store, set(keys), all_failures=retry_failed)
         tasks = [
@@ -126,8 +125,9 @@ def _run(
 
         try:
             run_tasks(tasks, dispatcher, store=store, window=2 * workers[0], take=take)
-        except KeyboardInterrupt:
-            dispatcher.drain()
+        except KeyboardInterrupt as interruption:
+            if not getattr(interruption, "at_once", False):
+                dispatcher.drain()
             raise
         finally:
             executor.shutdown(wait=False)
@@ -150,21 +150,3 @@ def _forget(store: ResultStore, keys: set[str], *, all_failures: bool) -> None:
             continue
         if all_failures or result["error"].get("kind") == "setup":
             store.remove(key)
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "run.lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise RuntimeError(
-                f"another process ({file.read().strip() or 'unknown'}) works in {folder}; wait for it, or "
-                "name another folder with --results"
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -121,11 +123,24 @@ class LedgerFile:
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
         """One transaction over ase.db's tables and ours."""
-        with self._db as database:
-            database.change_count = _NEVER
-            if self._format < FORMAT:
-                migrate(database.connection)
-            yield database.connection
+        try:
+            with self._db as database:
+                database.change_count = _NEVER
+                if self._format < FORMAT:
+                    migrate(database.connection)
+                yield database.connection
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_FULL":
+                raise
+            told = (
+                f"{os.strerror(errno.ENOSPC)}: this change of the ledger is taken back. What was recorded "
+                "before is safe; make room, then run again"
+            )
+            raise OSError(errno.ENOSPC, told, str(self.path)) from error
+        finally:
+            if self._db.connection is not None:  # ase.db keeps one whose commit fails
+                self._db.connection.close()
+                self._db.connection = None
         self._format = FORMAT
 
     @contextmanager

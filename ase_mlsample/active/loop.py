@@ -12,6 +12,7 @@ from rich.console import Console
 
 from ase_mlsample.active.config import RunConfig
 from ase_mlsample.active.config_file import check_config
+from ase_mlsample.active.dispatch import NotStartedError
 from ase_mlsample.active.engines import open_executors
 from ase_mlsample.active.executor_settings import KINDS
 from ase_mlsample.active.executors import check_main_guard
@@ -122,7 +123,10 @@ class ActiveLoop:
             except KeyboardInterrupt:
                 log.write("interrupted_again", unfinished=labels.under_way)
                 raise
-        finished = take_in(workspace)
+        try:
+            finished = take_in(workspace)
+        except NotStartedError:  # nor are isolated atoms computed any more, which labels are checked against
+            finished = 0
         waiting = len(workspace.ledger.waiting(workspace.reference))
         log.write("wound_down", finished=finished, waiting=waiting)
         self._print(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -21,7 +20,7 @@ from ase_mlsample.active.config import RunConfig, comparable_part, frozen_part
 from ase_mlsample.active.config_file import differences, dump_config
 from ase_mlsample.active.ledger import Ledger
 from ase_mlsample.active.live import clear_live
-from ase_mlsample.active.running import is_running
+from ase_mlsample.active.running import hold, is_running
 from ase_mlsample.active.store import ResultStore
 from ase_mlsample.active.versions import installed_versions
 
@@ -95,7 +94,7 @@ class RunDirectory:
     def __enter__(self) -> RunDirectory:
         self._refuse_foreign()
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(self.path / "run.lock")
+        self._lock = hold(self.path)
         try:
             self.store = ResultStore(self.path / "results")
             self.resumed = (self.path / "ledger.db").exists()
@@ -198,31 +197,3 @@ def _completed(config: Mapping[str, Any]) -> dict[str, Any]:
         return RunConfig.model_validate(config).to_dict()
     except ValidationError:  # it has settings that are gone: the comparison names them
         return dict(config)
-
-
-def _locked(path: Path) -> IO[str]:
-    file = path.open("a+")
-    if not _flocked(file):
-        file.seek(0)
-        holder = file.read().strip() or "unknown"
-        file.close()
-        raise RuntimeError(
-            f"another run (process {holder}) works in {path.parent}; wait for it or use another directory"
-        )
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
-
-
-def _flocked(file: IO[str]) -> bool:
-    """Take the lock, waiting out the instant for which `is_running` holds it."""
-    for wait_s in (0.01, 0.1, 0.4, None):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if wait_s is not None:
-                time.sleep(wait_s)
-        else:
-            return True
-    return False

@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 done, 1 the work failed, 2 bad input, 130 interrupted.
+        0 done, 1 the work failed, 2 bad input, 130 interrupted, 143 ended by SIGTERM.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help"):
@@ -97,8 +97,8 @@ def _parser(verb: str, module: ModuleType) -> ArgumentParser:
 def _run(module: ModuleType, args: object) -> int:
     try:
         return int(module.run(args))
-    except KeyboardInterrupt:
-        return _complain("interrupted", 130)
+    except KeyboardInterrupt as interruption:
+        return _complain(str(interruption) or "interrupted", 128 + getattr(interruption, "signal", 2))
     except BrokenPipeError:  # the reader of a pipe (head, less) went away: nothing is wrong
         return 0
     except Exception as error:

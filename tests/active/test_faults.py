@@ -15,11 +15,14 @@ from pathlib import Path
 
 import pytest
 from active_helpers import alive, calls, data_set, wait_for
+from active_toy import fill
+from ase.build import bulk
 from ase.io import read
 
 from ase_mlsample import _files
 from ase_mlsample.active import Ledger
 from ase_mlsample.active.guardian import end_programs, guarded
+from ase_mlsample.active.label import structure_hash
 from ase_mlsample.active.remedies import ReferenceStoppedError
 from ase_mlsample.active.run_directory import EventLog
 from ase_mlsample.active.store import ResultStore
@@ -105,6 +108,21 @@ class TestFullDisk:
         assert all("No space left on device" in message for message in failed)
         assert data_set(values) == undisturbed
 
+    def test_a_ledger_that_cannot_grow(self, small_disk):
+        ledger = Ledger.create(small_disk / "ledger.db", reference="r", config={})
+        frames = [bulk("Si", a=5 + 1e-3 * n) * (3, 3, 3) for n in range(40)]
+        ledger.propose(0, frames[:20], stage="wave", summary={})
+        before, ballast = ledger.proposals(), small_disk / "ballast"
+        fill(ballast)
+        for _ in range(2):
+            with pytest.raises(OSError, match="No space left on device: this change of the ledger is taken"):
+                ledger.propose(0, frames[20:], stage="wave", summary={})
+            assert ledger.proposals() == before
+        ballast.unlink()
+        assert ledger.propose(0, frames[20:], stage="wave", summary={}) == 20
+        found = ledger.atoms(ledger.proposals())
+        assert sorted(map(structure_hash, found)) == sorted(map(structure_hash, frames))
+
     def test_the_log_ends_a_line_that_was_cut(self, tmp_path):
         log = EventLog(tmp_path / "log.jsonl")
         log.write("first")
@@ -126,6 +144,33 @@ def stored(values):
     """Structures with a result on disk."""
     keys = ResultStore(Path(values["directory"]) / "results").keys()
     return [key.split(".")[0] for key in keys if key.startswith("s")]
+
+
+def test_workers_killed_in_every_step_that_is_no_label(values, undisturbed, run_here, tmp_path):
+    died = {step: str(tmp_path / f"died-{step}") for step in ("initial", "train", "explore")}
+    changed = deepcopy(values)
+    changed["executors"] = {"explore": {"workers": 2}, "train": "explore"}
+    changed["initial"][0] |= {"sampler": "active_toy:disorder", "died": died["initial"]}
+    changed["explore"]["start"][0] |= {"sampler": "active_toy:disorder", "died": died["explore"]}
+    changed["model"]["factory"] = "active_toy:stillinger_weber"
+    for member in changed["model"]["members"]:
+        member["died"] = died["train"]  # a model is made for the first time where it is trained
+    run_here(changed)
+    assert all(Path(path).exists() for path in died.values())
+    assert data_set(changed) == undisturbed
+    assert set(Counter(name for name, _ in calls(changed)).values()) == {1}
+
+
+def test_a_trajectory_that_hangs_is_given_up(values, run_here, tmp_path):
+    start = values["explore"]["start"][0] | {"sampler": "active_toy:hanging_disorder"}
+    values["explore"] |= {"start": [start | {"asked": str(tmp_path / "asked")}], "timeout_s": 3.0}
+    values["stop"] = {"max_generations": 2}
+    select = run_here(values)["generations"][1]["select"]
+    assert (select["failed_trajectories"], select["trajectories"]) == (1, 3)
+    store = ResultStore(tmp_path / "run/results")
+    results = [store.read(key) for key in sorted(store.keys())]
+    (failed,) = [result for result in results if result["status"] == "failed"]
+    assert failed["error"]["type"] == "TaskTimeoutError"
 
 
 class TestTruncatedResults:

@@ -61,6 +61,25 @@ def test_the_first_signal_lets_labels_finish(mode, gated, run_here, spawn, tmp_p
         assert data_set(gated) == data_set(peaceful)
 
 
+def test_labels_that_are_checked_against_isolated_atoms(gated, spawn, tmp_path):
+    """Whose energies are not computed any more: the next start has them, and takes the labels in."""
+    gated["reference"]["outliers"] = {"isolated_atoms": "compute", "window_eV": [-9.0, 20.0]}
+    gated["reference"]["kwargs"]["wait_at"] = 1
+    gated["initial"][0]["n"] = 1
+    process = spawn(gated)
+    wait_for((tmp_path / "blocked").exists, process)
+    process.send_signal(signal.SIGTERM)
+    wait_for(lambda: "interrupted" in events(gated), process)
+    (tmp_path / "gate").touch()
+    assert process.wait() != 0
+    assert "run it again to go on in" in " ".join(process.output.read_text().split())
+    assert events(gated)["wound_down"]["finished"] == 0
+    made = len(calls(gated))
+    assert spawn(gated).wait() == 0
+    names = [structure for structure, _ in calls(gated)]
+    assert len(names) == len(set(names)) > made
+
+
 def test_the_second_signal_ends_it_at_once(gated, spawn, tmp_path):
     process = spawn(gated)
     wait_for((tmp_path / "blocked").exists, process)

@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from ase.build import bulk
 from ase.io import read, write
 
 from ase_mlsample.active.label import structure_hash
+from ase_mlsample.active.running import hold
 from ase_mlsample.calculators import StillingerWeber
 from ase_mlsample.cli import main
 
@@ -95,6 +97,15 @@ def test_killed_and_started_again_it_goes_on(structures):
     assert len(made) == 7
     assert [made.count(name) for name in made].count(2) == 2  # the one that was being computed
     assert len(read(structures.with_name("out.extxyz"), ":")) == 7
+
+
+def test_two_cannot_work_in_one_folder(structures, capsys):
+    folder = structures.with_name("out.labels")
+    folder.mkdir()
+    with hold(folder):
+        assert main(label(structures)) == 1
+    assert f"another run (process {os.getpid()}) works in {folder}" in capsys.readouterr().err
+    assert calls(structures) == []
 
 
 def test_failures_are_listed_and_can_be_tried_again(structures, capsys):
