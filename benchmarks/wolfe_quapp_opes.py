@@ -4,7 +4,7 @@
 
 The dynamics and the number of steps are those of ``wolfe_quapp.py``, and what is printed is its root mean
 square error over those of 100 points on [−3, 3] where F < 8 k_BT, both curves shifted to the same mean. F(x)
-is taken from the kernels, −k_BT ln P (with ``--explore``, −γ k_BT ln P), and from weights e^{V/k_BT} of all
+is taken from the kernels, −k_BT ln P (with ``--explore``, −V − k_BT ln P), and from weights e^{V/k_BT} of all
 steps but the first fifth, although the bias goes on changing: it hardly does. Under such a bias a walker
 takes 4e5 steps to forget in which basin it was, as x does not see the barrier in y; so there are fewer
 walkers, with 5e6 steps each. With ``--explore`` kernels are of a distribution that the changing bias keeps

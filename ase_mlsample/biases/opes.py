@@ -213,10 +213,11 @@ class OPESBias(Bias):
         return True
 
     def free_energy(self, points: ArrayLike) -> FloatArray:
-        """Return −k_BT ln P, or −γ k_BT ln P with ``explore``, at points (p, d), up to a constant, (p,).
+        """Return F at points (p, d), up to a constant, (p,): −k_BT ln P, with ``explore`` −V − k_BT ln P.
 
-        Infinite where no kernel reaches. Reweighting samples with e^{V/k_BT} is more exact in the end, as
-        kernels are wide.
+        Infinite where no kernel reaches. With ``explore`` P is of the run under V: this holds for any ε.
+        The limit of small ε, −γ k_BT ln P, does not do: where γ = ΔE/k_BT, the default, ε is a third.
+        Reweighting samples with e^{V/k_BT} is more exact in the end, as kernels are wide.
 
         Raises
         ------
@@ -228,9 +229,10 @@ class OPESBias(Bias):
             raise ValueError(f"points must have shape (points, {self.n_cvs}), got {at.shape}")
         if not self.n_kernels:
             raise ValueError("there are no kernels yet, so no free energy: let it run longer")
-        scale = -self.kT * (self.bias_factor if self.explore else 1.0)
-        F, _ = self._density.evaluate(np.ascontiguousarray(at), **self._form | {"scale": scale, "floor": 0.0})
-        return np.asarray(F)
+        F, _ = self._density.evaluate(
+            np.ascontiguousarray(at), **self._form | {"scale": -self.kT, "floor": 0.0}
+        )
+        return np.asarray(F) - self.potential(at)[0] if self.explore else np.asarray(F)
 
     def diagnostics(self) -> dict[str, float]:
         """Return what PLUMED calls rct, zed, neff and nker."""
