@@ -19,7 +19,7 @@ $(VENV)/.tested: $(VENV)/.installed
 	@touch $@
 
 examples/%_testset.extxyz: examples/%_testset.yaml | $(VENV)/.installed
-	$(BIN)/mlsample testset $< --output $@ --overwrite
+	$(BIN)/mlsample testset $< --output $@ --overwrite --workers 2
 
 demo: $(VENV)/.installed examples/silicon_testset.extxyz   ## learn a silicon potential from nothing, by active learning
 	$(BIN)/mlsample run examples/silicon.yaml

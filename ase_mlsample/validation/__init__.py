@@ -6,9 +6,9 @@ from ase_mlsample._lazy import lazy_names
 
 if TYPE_CHECKING:
     from ase_mlsample.validation.bulk import BulkProperties, bulk_properties
-    from ase_mlsample.validation.held_out import HeldOutSettings, held_out_set
+    from ase_mlsample.validation.held_out import HeldOutSettings, held_out_frames, held_out_set
 
-__all__ = ["BulkProperties", "HeldOutSettings", "bulk_properties", "held_out_set"]
+__all__ = ["BulkProperties", "HeldOutSettings", "bulk_properties", "held_out_frames", "held_out_set"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
@@ -16,6 +16,7 @@ __getattr__, __dir__ = lazy_names(
         "BulkProperties": "bulk",
         "HeldOutSettings": "held_out",
         "bulk_properties": "bulk",
+        "held_out_frames": "held_out",
         "held_out_set": "held_out",
     },
 )

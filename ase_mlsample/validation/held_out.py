@@ -17,7 +17,14 @@ from ase_mlsample.samplers.prototypes import Prototype, estimated_volume, protot
 from ase_mlsample.validation.liquid import LiquidSettings, liquid_frames
 from ase_mlsample.validation.relaxed_cell import near_cube, relaxed_scales, scaled
 
-__all__ = ["CrystalSettings", "HeldOutSettings", "LabellerSettings", "held_out_set", "labelled"]
+__all__ = [
+    "CrystalSettings",
+    "HeldOutSettings",
+    "LabellerSettings",
+    "held_out_frames",
+    "held_out_set",
+    "labelled",
+]
 
 Fraction = Annotated[float, Field(ge=0.0, le=0.3)]
 
@@ -102,7 +109,34 @@ class HeldOutSettings(BaseModel):
 def held_out_set(
     settings: HeldOutSettings, calculator: Any, *, progress: Callable[[str], None] | None = None
 ) -> list[Atoms]:
-    """Make the frames and label them.
+    """Make the frames and label them, one after the other.
+
+    Parameters
+    ----------
+    settings, calculator, progress
+        As for `held_out_frames`.
+
+    Returns
+    -------
+    list of Atoms
+        As of `held_out_frames`, with ``REF_energy`` (eV), ``REF_forces`` (eV/Å) and, where the reference has
+        it, ``REF_stress`` (eV/Å³, Voigt).
+
+    Raises
+    ------
+    ValueError
+        For an unknown prototype, or a size that it cannot be repeated to.
+    RuntimeError
+        If the reference returns a label that is not finite, or the liquid did not melt.
+    """
+    frames = held_out_frames(settings, calculator, progress=progress)
+    return [labelled(atoms, calculator) for atoms in frames]
+
+
+def held_out_frames(
+    settings: HeldOutSettings, calculator: Any, *, progress: Callable[[str], None] | None = None
+) -> list[Atoms]:
+    """Make the frames: crystals around the cells, and liquid, that the reference has.
 
     Parameters
     ----------
@@ -116,15 +150,14 @@ def held_out_set(
     Returns
     -------
     list of Atoms
-        Grouped by ``info["config_type"]``, with ``REF_energy`` (eV), ``REF_forces`` (eV/Å) and, where the
-        reference has it, ``REF_stress`` (eV/Å³, Voigt), and the settings of each frame in ``info``.
+        Grouped by ``info["config_type"]``, with the settings of each frame in ``info``; no labels.
 
     Raises
     ------
     ValueError
         For an unknown prototype, or a size that it cannot be repeated to.
     RuntimeError
-        If the reference returns a label that is not finite, or the liquid did not melt.
+        If the liquid did not melt.
     """
     say = progress or _silence
     frames: list[Atoms] = []
@@ -141,7 +174,7 @@ def held_out_set(
             frames.append(atoms)
             if done % 10 == 0 or done == settings.liquid.frames:
                 say(f"liquid: {done}/{settings.liquid.frames} frames")
-    return [labelled(atoms, calculator) for atoms in frames]
+    return frames
 
 
 def _silence(line: str) -> None:

@@ -1,6 +1,8 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+from ase.calculators.emt import EMT
 from ase.io import read
 
 from ase_mlsample.cli import main
@@ -69,3 +71,36 @@ def test_examples_are_valid(file):
     else:
         assert settings.crystals.frames == settings.liquid.frames == 50
         assert settings.n_atoms == 64
+
+
+class Failing(EMT):
+    """Counts its labels in a file, and fails where another file says so."""
+
+    def calculate(self, *args, **kwargs):
+        super().calculate(*args, **kwargs)
+        rattled = np.ptp(self.results["forces"]) > 1e-6  # the crystal itself is no label
+        if rattled:
+            with Path("calls").open("a") as file:
+                file.write("x")
+            if Path("fail").exists() and len(Path("calls").read_text()) > 1:
+                raise RuntimeError("out of luck")
+
+
+def test_labels_survive_a_failure(small, capsys):
+    small.write_text(SMALL.replace("ase.calculators.emt:EMT", f"{__name__}:Failing"))
+    Path("fail").touch()
+    assert main(["testset", str(small)]) == 1
+    assert "1 of 2 labels failed" in capsys.readouterr().err
+    assert not Path("small.extxyz").exists()
+    Path("fail").unlink()
+    Path("calls").unlink()
+    assert main(["testset", str(small)]) == 0
+    assert Path("calls").read_text() == "x"  # the other label was there
+    assert len(read("small.extxyz", ":")) == 2
+    assert not Path("small.labels").exists()
+
+
+def test_workers_label_the_same(small):
+    assert main(["testset", str(small), "-o", "one.extxyz"]) == 0
+    assert main(["testset", str(small), "-o", "two.extxyz", "--workers", "2"]) == 0
+    assert Path("one.extxyz").read_bytes() == Path("two.extxyz").read_bytes()
