@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = """
-mlsample label structures.extxyz --factory gpaw --kwargs '{cutoff_eV: 300}' -o labelled.extxyz
+mlsample label structures.extxyz --factory gpaw --kwargs '{elements: [Si]}' -o labelled.extxyz
 mlsample label structures.extxyz --config examples/silicon.yaml --workers 2 --retry-failed
 mlsample label some.extxyz --config run.yaml --check-convergence"""
 
@@ -125,7 +125,7 @@ def _values(args: Namespace) -> dict[str, Any]:
     if args.factory is not None:
         kwargs = {} if args.kwargs is None else _yaml(args.kwargs, "--kwargs")
         if not isinstance(kwargs, dict):
-            raise ValueError(f"--kwargs {args.kwargs}: write a mapping, such as '{{cutoff_eV: 300}}'")
+            raise ValueError(f"--kwargs {args.kwargs}: write a mapping, such as '{{cutoff: 300}}'")
         return {"factory": args.factory, "kwargs": kwargs}
     if args.kwargs is not None:
         raise ValueError("--kwargs belongs to --factory; change a file's values by --set kwargs.name=value")

@@ -113,7 +113,8 @@ def _axes(
         )
     if given:
         return given
-    elements = kwargs.get("elements") or sorted({symbol for atoms in frames for symbol in atoms.symbols})
+    named = kwargs.get("elements") or sorted({symbol for atoms in frames for symbol in atoms.symbols})
+    elements = [named] if isinstance(named, str) else list(named)
     return {name: default_values(name, _in_use(name, factory, kwargs, elements)) for name in known}
 
 

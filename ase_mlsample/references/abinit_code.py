@@ -24,9 +24,9 @@ __all__ = ["READY", "AbinitCalculator", "abinit"]
 
 INSTALL = "apt-get install -y --no-install-recommends abinit abinit-data"
 READY = {
-    "Si": Accuracy(cutoff=410.0, k_spacing=0.20, smearing_width=0.05),
-    "Al": Accuracy(cutoff=410.0, k_spacing=0.15, smearing_width=0.10),
-    "Sn": Accuracy(cutoff=475.0, k_spacing=0.20, smearing_width=0.10),
+    "Si": Accuracy(cutoff=410.0, k_spacing=0.15, smearing_width=0.1),
+    "Al": Accuracy(cutoff=410.0, k_spacing=0.15, smearing_width=0.1),
+    "Sn": Accuracy(cutoff=475.0, k_spacing=0.15, smearing_width=0.1),
 }
 GENTLER: tuple[dict[str, Any], ...] = (
     {"mixing": 0.3, "max_iterations": 150},
@@ -40,15 +40,22 @@ _RULES = (
         "A gentler recipe has smaller mixing and more iterations.",
     ),
     Rule(
-        r"atoms .* too close|PAW SPHERES ARE OVERLAPPING|distance between atoms",
+        r"atoms .* too close|PAW SPHERES ARE OVERLAPPING|distance between atoms|located at the same point",
         GeometryFailure,
         "Atoms are too close.",
     ),
     Rule(
         r"pseudopotential file|cannot open file|file .*(not found|does not exist)|unknown variable"
-        r"|is not one of the registered input variable|chkvars|ixc.*pseudo",
+        r"|is not one of the registered input variable|chkvars|ixc.*pseudo|file m_psp\w*\.F90"
+        r"|not enough bands to get charge balance",
         SetupFailure,
         "Look at pseudopotentials and parameters.",
+    ),
+    Rule(r"the value of the input variable", SetupFailure, "Look at parameters."),
+    Rule(
+        r"chk\w+: ERROR|checking consistency of input data",
+        SetupFailure,
+        "Look at parameters.",
     ),
 )
 
@@ -101,7 +108,7 @@ def abinit(
     elements : that structures may have; those with ready settings need no further numbers.
     cutoff : eV, of the plane waves.
     k_spacing : Å⁻¹ (2π included), for a Γ-centred grid of each cell.
-    smearing_width : eV.
+    smearing_width : eV; the bands are filled one after the other where zero, for what has a gap.
     smearing : of the occupations.
     spin : initial magnetic moments in μB by element; not polarised where None.
     pseudo_dir : folder of the pseudopotentials, such as
@@ -141,10 +148,11 @@ def abinit(
     )
     if smearing not in _OCCUPATIONS:
         raise ValueError(f"smearing = {smearing!r} must be one of {', '.join(_OCCUPATIONS)}")
+    width = accuracy.smearing_width
+    occupations = {"occopt": _OCCUPATIONS[smearing], "tsmear": width} if width > 0 else {"occopt": 1}
     variables: dict[str, Any] = {
         "ecut": accuracy.cutoff,
-        "occopt": _OCCUPATIONS[smearing],
-        "tsmear": accuracy.smearing_width,
+        **occupations,
         "nstep": max_iterations,
         "chksymbreak": 0,
         "chksymtnons": 0,
@@ -202,8 +210,9 @@ class AbinitCalculator(PlaneWaveCalculator):
         if status != 0 or not converged or "Calculation completed" not in text:
             about = f"{self.code}, {described(atoms)}"
             short = re.findall(r"nstep=.*not enough SCF cycles.*", text)
-            said = "\n".join((*short, _complaints(log)))
-            ending = _complaints(log) or tail(folder / "abinit.log")
+            complaints = _complaints(log)
+            said = "\n".join((*short, complaints))
+            ending = complaints or tail(folder / "abinit.log")
             raise failure_from(said, _RULES, about=about, status=status, ending=ending)
         with report.open() as lines:
             found = read_abinit_out(lines)
@@ -238,7 +247,11 @@ class AbinitCalculator(PlaneWaveCalculator):
 
 def _complaints(log: str) -> str:
     """Messages of the blocks that ABINIT marks as errors."""
-    found = re.findall(r"--- !(?:ERROR|BUG)\n(.*?)\n\.\.\.", log, re.DOTALL)
+    blocks = re.findall(r"--- !(ERROR|BUG|WARNING)\n(.*?)\n\.\.\.", log, re.DOTALL)
+    # what is wrong with the input comes as a warning, the error refers to it
+    found = [text for kind, text in blocks if kind != "WARNING" or re.search(r"chk\w+: ERROR", text)]
+    # reading a file of another format ends in the Fortran library
+    found += re.findall(r"^At line .*\nFortran runtime error: .*", log, re.MULTILINE)
     lines = [line.strip() for block in found for line in block.splitlines()]
     skipped = ("src_file", "src_line", "mpi_rank", "message: |")
     return "\n".join(line for line in lines if line and not line.startswith(skipped))

@@ -26,9 +26,9 @@ __all__ = ["READY", "CP2KCalculator", "cp2k"]
 
 INSTALL = "apt-get install -y --no-install-recommends cp2k cp2k-data"
 READY = {
-    "Si": Accuracy(cutoff=400 * Rydberg, k_spacing=0.20, smearing_width=0.05),
-    "Al": Accuracy(cutoff=400 * Rydberg, k_spacing=0.15, smearing_width=0.10),
-    "Sn": Accuracy(cutoff=400 * Rydberg, k_spacing=0.20, smearing_width=0.10),
+    "Si": Accuracy(cutoff=400 * Rydberg, k_spacing=0.15, smearing_width=0.1),
+    "Al": Accuracy(cutoff=400 * Rydberg, k_spacing=0.15, smearing_width=0.1),
+    "Sn": Accuracy(cutoff=400 * Rydberg, k_spacing=0.15, smearing_width=0.1),
 }
 GENTLER: tuple[dict[str, Any], ...] = (
     {"mixing": 0.1, "max_iterations": 300},
@@ -40,10 +40,11 @@ _RULES = (
         NotConverged,
         "A gentler recipe has smaller mixing and more iterations.",
     ),
-    Rule(r"atoms? .*too close|overlapping atoms", GeometryFailure, "Atoms are too close."),
+    Rule(r"atoms? .*too close|overlapping atoms|GEOMETRY wrong", GeometryFailure, "Atoms are too close."),
     Rule(
-        r"basis set .*not found|potential .*not found|the requested (atomic kind|basis|potential)"
-        r"|unknown (keyword|subsection)|could not be found|can ?not (be )?open|file not found",
+        r"basis set .*not found|potential .*not found|the requested (atomic|basis|potential)"
+        r"|unknown (keyword|subsection|section)|invalid value for|could not be found|can ?not (be )?open"
+        r"|file not found",
         SetupFailure,
         "Look at data_dir, basis, pseudopotential and extra_input.",
     ),
@@ -201,7 +202,10 @@ class CP2KCalculator(PlaneWaveCalculator):
         converged = "SCF run converged in" in output and "SCF run NOT converged" not in output
         if status != 0 or not converged or "PROGRAM ENDED AT" not in output:
             about = f"{self.code}, {described(atoms)}"
-            raise failure_from(output, _RULES, about=about, status=status, ending=tail(folder / "cp2k.out"))
+            complaints = _complaints(output)
+            said = f"{complaints}\n\n{output}"
+            ending = complaints or tail(folder / "cp2k.out")
+            raise failure_from(said, _RULES, about=about, status=status, ending=ending)
         # the total energy of CP2K with smearing contains -TS already
         return cp2k_results(output, len(atoms))
 
@@ -210,3 +214,12 @@ class CP2KCalculator(PlaneWaveCalculator):
         return ReferenceFailure(
             f"{self.code}, {about}: {type(error).__name__}: {error}. Last words:\n{tail(folder / 'cp2k.out')}"
         )
+
+
+def _complaints(output: str) -> str:
+    """What CP2K writes into its boxes of errors, beside the figure that raises its hand."""
+    boxes = re.findall(r"^ \*{79}\n((?: \*.*\*\n)+?) \*{79}$", output, re.MULTILINE)
+    found = [
+        " ".join(line[10:].rstrip("* ") for line in box.splitlines()) for box in boxes if "[ABORT]" in box
+    ]
+    return "\n".join(" ".join(text.split()) for text in found)

@@ -27,9 +27,9 @@ __all__ = ["READY", "EspressoCalculator", "espresso"]
 INSTALL = "apt-get install -y --no-install-recommends quantum-espresso quantum-espresso-data"
 SHIPPED = Path(__file__).with_name("pseudo")
 READY = {
-    "Si": Accuracy(cutoff=400.0, k_spacing=0.20, smearing_width=0.05),
-    "Al": Accuracy(cutoff=400.0, k_spacing=0.15, smearing_width=0.10),
-    "Sn": Accuracy(cutoff=400.0, k_spacing=0.20, smearing_width=0.10),
+    "Si": Accuracy(cutoff=500.0, k_spacing=0.15, smearing_width=0.1),
+    "Al": Accuracy(cutoff=450.0, k_spacing=0.15, smearing_width=0.1),
+    "Sn": Accuracy(cutoff=500.0, k_spacing=0.15, smearing_width=0.1),
 }
 GENTLER: tuple[dict[str, Any], ...] = (
     {"mixing": 0.3, "max_iterations": 300},
@@ -38,6 +38,7 @@ GENTLER: tuple[dict[str, Any], ...] = (
 _GENTLE = "A gentler recipe has smaller mixing and more iterations."
 _RULES = (
     Rule(r"convergence NOT achieved", NotConverged, _GENTLE),
+    Rule(r"smearing is needed", SetupFailure, "Give a smearing_width above zero."),
     Rule(
         r"eigenvectors failed to converge|too many bands are not converged|S matrix not positive definite"
         r"|problems computing cholesky|charge is wrong|(error in routine|from)\s+[rc]diaghg",

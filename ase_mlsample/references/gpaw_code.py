@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +15,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.io import write
+from threadpoolctl import threadpool_limits
 
 from ase_mlsample.references import gpaw_run
 from ase_mlsample.references.calculator import Common, PlaneWaveCalculator, common_settings
@@ -23,8 +27,7 @@ from ase_mlsample.references.failures import (
     ReferenceFailure,
     SetupFailure,
 )
-from ase_mlsample.references.files import content_hash
-from ase_mlsample.references.program import program_of, run_program, tail
+from ase_mlsample.references.program import output_of, program_of, run_program, tail
 from ase_mlsample.references.settings import Accuracy, chosen_accuracy
 from ase_mlsample.references.structures import described
 from ase_mlsample.references.words import failure_from
@@ -33,9 +36,9 @@ __all__ = ["READY", "GPAWCalculator", "gpaw"]
 
 INSTALL = "apt-get install -y g++ libxc-dev libopenblas-dev && CC=g++ pip install gpaw"
 READY = {
-    "Si": Accuracy(cutoff=400.0, k_spacing=0.20, smearing_width=0.05),
-    "Al": Accuracy(cutoff=400.0, k_spacing=0.15, smearing_width=0.10),
-    "Sn": Accuracy(cutoff=400.0, k_spacing=0.20, smearing_width=0.10),
+    "Si": Accuracy(cutoff=300.0, k_spacing=0.15, smearing_width=0.1),
+    "Al": Accuracy(cutoff=300.0, k_spacing=0.15, smearing_width=0.1),
+    "Sn": Accuracy(cutoff=600.0, k_spacing=0.15, smearing_width=0.1),
 }
 GENTLER: tuple[dict[str, Any], ...] = (
     {"mixing": 0.02, "max_iterations": 500},
@@ -50,15 +53,30 @@ _FAILURES: dict[str, tuple[type[ReferenceFailure], str]] = {
     "ConvergenceError": (NotConverged, "A gentler recipe has smaller mixing and more iterations."),
     "PoissonConvergenceError": (NotConverged, "A gentler recipe has smaller mixing and more iterations."),
     "AtomsTooClose": (GeometryFailure, "Atoms lie on top of each other."),
+    "LinAlgError": (NotConverged, "A gentler recipe has smaller mixing and more iterations."),
     "MemoryError": (OutOfResources, "Give the job more memory, or fewer workers a node."),
 }
 
 
-def _version(*, xc: str = "PBE", **_: Any) -> str:
-    module = _module()
-    folders = [Path(path) for path in module.setup_paths]
-    data = {path for folder in folders for path in folder.glob(f"*.{xc}*")}
-    return f"gpaw {module.__version__}, {xc} data {content_hash(data)}"
+_WRONG_INPUT = re.compile(
+    r"unexpected keyword argument|too few bands|unable to use .* not compiled with libxc", re.I
+)
+
+
+def _version(*, xc: str = "PBE", command: str | None = None, **_: Any) -> str:
+    if command is None:
+        _module()
+        return gpaw_run.version(xc)
+    # the program's GPAW and data may be others than those of this process, which need not have any
+    words = program_of(command, code="GPAW", install=INSTALL)
+    said = output_of((*words, "-m", gpaw_run.__name__, gpaw_run.VERSION, xc))
+    found = re.search(r"gpaw \S+, \S+ data [0-9a-f]{12}", said)
+    if found is None:
+        lines = "\n".join(said.strip().splitlines()[-6:])
+        raise SetupFailure(
+            f"GPAW: command {command!r} does not run GPAW with this package. Last words:\n{lines}"
+        )
+    return found.group()
 
 
 def _module() -> Any:
@@ -182,7 +200,9 @@ class GPAWCalculator(PlaneWaveCalculator):
         keywords = {"kpts": {"size": self.grid(atoms), "gamma": True}, **self.keywords}
         if self.common.command is not None:
             return self._in_program(self.common.command, atoms, keywords, folder)
-        return gpaw_run.single_point(atoms, keywords, folder / gpaw_run.TEXT)
+        # threads of small matrices get in each other's way, above all on a busy machine
+        with nullcontext() if "OMP_NUM_THREADS" in os.environ else threadpool_limits(1):
+            return gpaw_run.single_point(atoms, keywords, folder / gpaw_run.TEXT)
 
     def _in_program(
         self, command: str, atoms: Atoms, keywords: Mapping[str, Any], folder: Path
@@ -218,4 +238,8 @@ class GPAWCalculator(PlaneWaveCalculator):
             )
         if name in ("ImportError", "ModuleNotFoundError"):
             return SetupFailure(f"{begin}. Install it with: {INSTALL}")
-        return ReferenceFailure(f"{begin}. Last words:\n{tail(folder / gpaw_run.TEXT, 6)}")
+        if _WRONG_INPUT.search(message):
+            own = " (a GPAW without libxc has LDA, PBE, revPBE, RPBE and PW91)" if "LibXC" in message else ""
+            return SetupFailure(f"{begin}{own}. Look at xc, bands and parameters")
+        words = tail(folder / gpaw_run.TEXT, 6)
+        return ReferenceFailure(begin + (f". Last words:\n{words}" if words else ""))

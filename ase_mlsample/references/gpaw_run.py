@@ -14,9 +14,20 @@ from ase import Atoms
 from ase.io import read
 from numpy.typing import NDArray
 
-__all__ = ["ERROR", "INPUT", "RESULTS", "STRUCTURE", "TEXT", "main", "single_point"]
+from ase_mlsample.references.files import content_hash
 
+__all__ = ["ERROR", "INPUT", "RESULTS", "STRUCTURE", "TEXT", "VERSION", "main", "single_point", "version"]
+
+VERSION = "--version"
 STRUCTURE, INPUT, RESULTS, ERROR, TEXT = "atoms.json", "input.json", "results.json", "error.json", "gpaw.txt"
+
+
+def version(xc: str) -> str:
+    """Version of GPAW and hash of the content of its PAW data for a functional."""
+    module = import_module("gpaw")
+    folders = [Path(path) for path in module.setup_paths]
+    data = {path for folder in folders for path in folder.glob(f"*.{xc}*")}
+    return f"gpaw {module.__version__}, {xc} data {content_hash(data)}"
 
 
 def single_point(atoms: Atoms, parameters: Mapping[str, Any], text: Path) -> dict[str, Any]:
@@ -59,4 +70,7 @@ def _leave(path: Path, values: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if sys.argv[1] == VERSION:
+        sys.stdout.write(f"{version(sys.argv[2])}\n")
+    else:
+        main(Path(sys.argv[1]))

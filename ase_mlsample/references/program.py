@@ -19,6 +19,14 @@ from ase_mlsample.references.failures import SetupFailure
 __all__ = ["output_of", "program_of", "run_program", "tail"]
 
 _PATIENCE_S = 5.0
+# what programs are told unless the environment says otherwise
+_DEFAULTS = {
+    # threads of small matrices get in each other's way
+    "OMP_NUM_THREADS": "1",
+    # without mpirun Open MPI starts a daemon beside the program: it doubles the time to start and stays, at
+    # full load, when the program is killed at its beginning
+    "OMPI_MCA_ess_singleton_isolated": "1",
+}
 # the kernel sends SIGTERM (15) to the program when the worker that waits for it dies; mpirun passes it on
 _GUARD = """
 import ctypes, os, sys
@@ -76,8 +84,7 @@ def run_program(words: Sequence[str], folder: Path, *, output: str) -> int:
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            # threads of small matrices get in each other's way; whoever wants them says so
-            env={"OMP_NUM_THREADS": "1", **os.environ},
+            env={**_DEFAULTS, **os.environ},
         )
         try:
             status = process.wait()
@@ -124,5 +131,6 @@ def output_of(words: tuple[str, ...]) -> str:
             stderr=subprocess.STDOUT,
             check=False,
             timeout=120,
+            env={**_DEFAULTS, **os.environ},
         )
     return done.stdout.decode(errors="replace")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ase_mlsample.references.failures import ReferenceFailure
+from ase_mlsample.references.failures import ReferenceFailure, SetupFailure, classify
 
 __all__ = ["Scratch"]
 
@@ -42,11 +42,14 @@ class Scratch:
         Parameters
         ----------
         name : of the structure and the code, for people who look at kept folders.
+
+        Raises
+        ------
+        SetupFailure
+            No folder can be made there. A full disk stays the OSError that it is.
         """
         parent = Path(tempfile.gettempdir()) if self.parent is None else self.parent
-        parent.mkdir(parents=True, exist_ok=True)
-        _sweep(parent)
-        folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{name}-", dir=parent))
+        folder = _new(parent, name)
         lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -54,7 +57,7 @@ class Scratch:
                 yield folder
             except Exception as error:
                 if self.keep_failed is not None:
-                    _say(error, f"its files are in {_kept(folder, self.keep_failed)}")
+                    _say(error, _kept(folder, self.keep_failed))
                 raise
         finally:
             os.close(lock)
@@ -68,11 +71,28 @@ def _say(error: Exception, line: str) -> None:
         error.add_note(line)
 
 
-def _kept(folder: Path, target: Path) -> Path:
-    target.mkdir(parents=True, exist_ok=True)
+def _kept(folder: Path, target: Path) -> str:
+    """Copy a folder and say where; a copy that fails (full disk) does not hide why the calculation did."""
     kept = target / folder.name.removeprefix(_PREFIX)
-    shutil.copytree(folder, kept, ignore=shutil.ignore_patterns(_LOCK), dirs_exist_ok=True)
-    return kept
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(folder, kept, ignore=shutil.ignore_patterns(_LOCK), dirs_exist_ok=True)
+    except OSError as error:
+        return f"its files could not be kept in {target}: {error}"
+    return f"its files are in {kept}"
+
+
+def _new(parent: Path, name: str) -> Path:
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        _sweep(parent)
+        return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{name}-", dir=parent))
+    except OSError as error:
+        if classify(error) == "resource":
+            raise
+        raise SetupFailure(
+            f"no folder for calculations can be made in {parent}: {error}; give scratch"
+        ) from error
 
 
 @lru_cache(maxsize=8)

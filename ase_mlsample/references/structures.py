@@ -24,14 +24,20 @@ def described(atoms: Atoms) -> str:
 def plain(atoms: Atoms, *, periodic: bool, spin: Mapping[str, float] | None = None) -> Atoms:
     """Numbers, positions and cell alone, with initial magnetic moments by element.
 
+    Periodic cells are right-handed: vectors of a left-handed one are turned round, which changes neither the
+    lattice nor any label.
+
     Parameters
     ----------
     atoms : the structure; it is not changed.
     periodic : whether the cell is repeated in all directions, as plane waves do, whatever ``pbc`` says.
     spin : initial moments in μB by element; elements that are not named have none.
     """
+    cell = atoms.cell.array
+    if periodic and np.linalg.det(cell) < 0:
+        cell = -cell  # the same lattice, right-handed: ABINIT and VASP refuse others
     pbc = True if periodic else atoms.pbc
-    work = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=pbc)
+    work = Atoms(atoms.numbers, positions=atoms.positions, cell=cell, pbc=pbc)
     if spin is not None:
         work.set_initial_magnetic_moments([spin.get(symbol, 0.0) for symbol in work.symbols])
     return work

@@ -25,9 +25,9 @@ __all__ = ["READY", "VaspCalculator", "vasp"]
 
 INSTALL = "a licence and the sources from https://www.vasp.at (no package exists)"
 READY = {
-    "Si": Accuracy(cutoff=320.0, k_spacing=0.20, smearing_width=0.05),
-    "Al": Accuracy(cutoff=315.0, k_spacing=0.15, smearing_width=0.10),
-    "Sn": Accuracy(cutoff=315.0, k_spacing=0.20, smearing_width=0.10),
+    "Si": Accuracy(cutoff=320.0, k_spacing=0.15, smearing_width=0.1),
+    "Al": Accuracy(cutoff=315.0, k_spacing=0.15, smearing_width=0.1),
+    "Sn": Accuracy(cutoff=315.0, k_spacing=0.15, smearing_width=0.1),
 }
 GENTLER: tuple[dict[str, Any], ...] = (
     {"algorithm": "Normal", "mixing": 0.2, "max_iterations": 200},

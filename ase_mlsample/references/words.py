@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ase_mlsample.references.failures import (
-    OutOfResources,
-    ReferenceFailure,
-)
+from ase_mlsample.references.failures import OutOfResources, ReferenceFailure, SetupFailure
 
-__all__ = ["RESOURCES", "Rule", "failure_from"]
+__all__ = ["RESOURCES", "START", "Rule", "failure_from"]
 
 _KILLED = {137: "it was killed (SIGKILL): out of memory, or by a queue", 143: "it was told to stop (SIGTERM)"}
 
@@ -51,6 +50,19 @@ RESOURCES = (
         "Look for the reason in the node's log; memory, as a rule.",
     ),
 )
+START = (
+    Rule(
+        r"error while loading shared libraries|unable to find the specified executable|execvp error"
+        r"|no module named",
+        SetupFailure,
+        "Look at command and at the installation of the program.",
+    ),
+    Rule(
+        r"mpirun has detected an attempt to run as root|not enough slots available",
+        SetupFailure,
+        "Look at command and at the options of mpirun.",
+    ),
+)
 
 
 def failure_from(
@@ -61,20 +73,30 @@ def failure_from(
     Parameters
     ----------
     text : output and whatever else the code has written, such as a CRASH file.
-    rules : in order of precedence; those of a lack of resources come first.
+    rules : in order of precedence; those of a lack of resources, and of programs that do not start, come
+        first.
     about : code and structure, the beginning of the message.
     status : exit status of the program.
     ending : last lines of the output, quoted where no rule matches.
     """
     lines = text.splitlines()
-    for rule in (*RESOURCES, *rules):
+    for rule in (*RESOURCES, *START, *rules):
         for number, line in enumerate(lines):
             if re.search(rule.pattern, line, re.IGNORECASE):
                 return rule.failure(f"{about}: {_around(lines, number)}. {rule.remedy}")
+    words = f" Last words:\n{ending}" if ending else " It left no output."
     if status in _KILLED:
-        return OutOfResources(f"{about}: {_KILLED[status]}. Last words:\n{ending}")
-    ended = f"ended with exit status {status}" if status else "ended early"
-    return ReferenceFailure(f"{about}: {ended}. Last words:\n{ending}")
+        return OutOfResources(f"{about}: {_KILLED[status]}.{words}")
+    return ReferenceFailure(f"{about}: {_ended(status)}.{words}")
+
+
+def _ended(status: int) -> str:
+    """Exit status in words; those above 128 are signals, as shells and mpirun tell them."""
+    if status == 0:
+        return "ended early"
+    with contextlib.suppress(ValueError):
+        return f"ended with exit status {status} ({signal.Signals(status - 128).name})"
+    return f"ended with exit status {status}"
 
 
 def _around(lines: Sequence[str], number: int) -> str:

@@ -58,12 +58,13 @@ def test_bad_input(structures, capsys, options, message):
     assert message in capsys.readouterr().err
 
 
-def test_ready_settings_are_the_middle(structures, capsys, monkeypatch):
+@pytest.mark.parametrize("elements", ["{elements: [Si]}", "{elements: Si}"])
+def test_ready_settings_are_the_middle(structures, capsys, monkeypatch, elements):
     from ase_mlsample.references import espresso
 
     monkeypatch.setattr(espresso, "_function", _toy)
     command = ["label", structures, "--factory", "espresso", "--check-convergence", "--frames", "1"]
-    assert main([*command, "--kwargs", "{elements: [Si]}"]) == 0
+    assert main([*command, "--kwargs", elements]) == 0
     cutoff = espresso.ready["Si"].cutoff
     out = capsys.readouterr().out
     assert f"cutoff = {cutoff:g} eV" in out

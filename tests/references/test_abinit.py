@@ -93,6 +93,43 @@ def test_errors_are_those_of_the_log(pair, tmp_path, own):
     assert _complaints(ERROR).splitlines()[0] == "Found token: `NONSENSE` in the input file."
 
 
+def test_errors_that_are_told_elsewhere_in_the_log(pair, tmp_path, own):
+    reader = (
+        "At line 198 of file m_pspheads.F90 (unit = 1024, file = 'Si.xml')\n"
+        "Fortran runtime error: End of file\n"
+    )
+    said = failure(pair, SetupFailure, tmp_path, f"print({reader!r}); sys.exit(2)", **own)
+    assert "m_pspheads.F90" in said
+    assert "End of file" in said
+    warning = (
+        "--- !WARNING\nmessage: |\n\n     chkdpr: ERROR -\n"
+        "      The value of the input variable tsmear is -1,\n      while it must be larger\n...\n"
+    )
+    error = "--- !ERROR\nmessage: |\n    Checking consistency of input data against itself gave 1\n...\n"
+    said = failure(pair, SetupFailure, tmp_path, f"print({warning + error!r}); sys.exit(14)", **own)
+    assert "The value of the input variable tsmear is -1, / while it must be larger" in said
+    assert _complaints(warning.replace("ERROR", "COMMENT")) == ""
+    same = ERROR.replace(
+        "Found token: `NONSENSE` in the input file.", "Atoms 1 and 2 are located at the same point"
+    )
+    failure(pair, GeometryFailure, tmp_path, f"print({same!r}); sys.exit(14)", **own)
+
+
+def test_no_smearing_is_a_fixed_filling(pair, tmp_path, own):
+    label(pair, tmp_path, OK, **own, smearing_width=0)
+    text = (tmp_path / "seen" / "abinit.in").read_text()
+    assert "occopt 1" in [" ".join(line.split()) for line in text.splitlines()]
+    assert "tsmear" not in text
+
+
+def test_left_handed_cells_are_no_obstacle(pair, tmp_path, own):
+    pair.set_cell(pair.cell.array[[1, 0, 2]])
+    label(pair, tmp_path, OK, **own)
+    text = (tmp_path / "seen" / "abinit.in").read_text()
+    rows = text.partition("rprim")[2].split()[:9]
+    assert np.linalg.det(np.array(rows, dtype=float).reshape(3, 3)) > 0
+
+
 def test_truncated_output(pair, tmp_path, own):
     cut = (RECORDED / "abinit_silicon.abo").read_text()[:9000]
     failure(pair, ReferenceFailure, tmp_path, f"leave('abinit.abo', {cut!r})", **own)

@@ -5,7 +5,7 @@ from fakes import RECORDED, program
 
 from ase_mlsample.references import cp2k
 from ase_mlsample.references.cp2k_files import cp2k_results
-from ase_mlsample.references.failures import NotConverged, ReferenceFailure, SetupFailure
+from ase_mlsample.references.failures import GeometryFailure, NotConverged, ReferenceFailure, SetupFailure
 
 SMALL = {"cutoff": 200 * Rydberg, "k_spacing": 3, "smearing_width": 0.1}
 
@@ -102,6 +102,42 @@ def test_failures(pair, tmp_path, data):
         cp2k(**SMALL, data_dir=str(tmp_path))
     with pytest.raises(ValueError, match="fermi-dirac only"):
         cp2k(**SMALL, **data, smearing="gaussian")
+
+
+BOX = """
+ *******************************************************************************
+ *   ___                                                                       *
+ *  /   \\                                                                      *
+ * [ABORT]                                                                     *
+ *  \\___/   The requested atomic potential <GTH-NO> for element <Si> was not   *
+ *    |        found in the potential file </usr/share/cp2k/GTH_POTENTIALS>    *
+ *  O/|                                                                        *
+ * /| |                                                                        *
+ * / \\                                  subsys/external_potential_types.F:2324 *
+ *******************************************************************************
+
+
+ ===== Routine Calling Stack =====
+            1 CP2K
+"""
+
+
+def test_the_words_of_its_boxes_are_quoted(pair, tmp_path, data):
+    box = BOX.replace("\\\\", "\\")
+    said = failure(pair, SetupFailure, tmp_path, f"print({box!r}); sys.exit(1)", **data)
+    assert said.startswith(
+        "CP2K, Si2 (2 atoms): The requested atomic potential <GTH-NO> for element <Si> was not found in the "
+        "potential file </usr/share/cp2k/GTH_POTENTIALS> subsys"
+    )
+    overlap = box.replace(
+        "The requested atomic potential <GTH-NO> for element <Si> was not", "GEOMETRY wrong or EMAX"
+    )
+    said = failure(pair, GeometryFailure, tmp_path, f"print({overlap!r}); sys.exit(1)", **data)
+    assert "GEOMETRY wrong" in said
+    other = box.replace("The requested atomic potential <GTH-NO>", "Something else")
+    said = failure(pair, ReferenceFailure, tmp_path, f"print({other!r}); sys.exit(1)", **data)
+    assert "exit status 1. Last words:\nSomething else for element" in said
+    assert "Calling Stack" not in said
 
 
 def test_version(tmp_path, data):

@@ -108,6 +108,12 @@ class TestOutput:
         # the exit status of other versions is 0
         failure(silicon, NotConverged, tmp_path, "show('pw_not_converged.out')")
 
+    def test_a_metal_without_smearing_is_a_matter_of_the_setup(self, silicon, tmp_path):
+        body = (
+            "print(' Error in routine electrons (1):\\n  charge is wrong: smearing is needed'); sys.exit(1)"
+        )
+        assert "Give a smearing_width" in failure(silicon, SetupFailure, tmp_path, body)
+
     def test_bad_input_is_told_in_the_words_of_the_crash_file(self, silicon, tmp_path):
         body = "leave('CRASH', (RECORDED / 'pw_bad_input.crash').read_text()); sys.exit(1)"
         assert "bad line in namelist &electrons" in failure(silicon, SetupFailure, tmp_path, body)
@@ -170,6 +176,11 @@ class TestBeforeTheRun:
             espresso(**SMALL, **files)
         with pytest.raises(SetupFailure, match="no pseudopotential comes with the package for U"):
             espresso(**SMALL, elements=["U"])
+
+    def test_a_pseudopotential_of_another_element(self, tmp_path):
+        (tmp_path / "Si.upf").write_text('<PP_HEADER\n author="x"\n element="Al"\n z_valence="3.0"/>\n')
+        with pytest.raises(SetupFailure, match=r"of Si, 'Si.upf' in .*, is one of Al"):
+            espresso(**SMALL, pseudo_dir=str(tmp_path), pseudopotentials={"Si": "Si.upf"})
 
     def test_own_pseudopotentials_have_no_ready_cutoff(self, tmp_path):
         (tmp_path / "Si.upf").write_text("")

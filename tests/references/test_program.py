@@ -110,6 +110,18 @@ def test_tail(tmp_path):
     assert tail(path, having="ir") == "first\nthird"
 
 
+def test_defaults_of_the_environment_that_the_user_can_change(tmp_path, monkeypatch):
+    words = program(
+        tmp_path, "print(os.environ['OMP_NUM_THREADS'], os.environ['OMPI_MCA_ess_singleton_isolated'])"
+    )
+    for given, expected in ((None, "1 1"), ("4", "4 1")):
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        if given:
+            monkeypatch.setenv("OMP_NUM_THREADS", given)
+        run_program(words.split(), tmp_path, output="o.txt")
+        assert (tmp_path / "o.txt").read_text().strip() == expected
+
+
 def test_output_of_a_program_without_input(tmp_path):
     command = program(tmp_path, "print('version', 7, os.listdir('.'))")
     assert output_of(tuple(command.split())) == "version 7 []\n"

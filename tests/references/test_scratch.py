@@ -1,9 +1,11 @@
+import errno
 import os
+import tempfile
 import time
 
 import pytest
 
-from ase_mlsample.references.failures import NotConverged
+from ase_mlsample.references.failures import NotConverged, SetupFailure, classify
 from ase_mlsample.references.scratch import Scratch, _sweep
 
 
@@ -31,6 +33,29 @@ def test_failed_ones_are_kept_only_when_asked(tmp_path):
     (kept,) = (tmp_path / "kept").iterdir()
     assert [path.name for path in kept.iterdir()] == ["file"]
     assert str(caught.value) == f"why\nits files are in {kept}"
+
+
+def test_a_folder_that_cannot_be_kept_does_not_hide_the_failure(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotConverged, match=r"^why\nits files could not be kept in .*file"):
+        fail(Scratch(tmp_path / "s", tmp_path / "file" / "kept"))
+    assert list((tmp_path / "s").iterdir()) == []
+
+
+def test_a_place_without_room_for_folders(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SetupFailure, match=r"no folder .* in .*file.*; give scratch"):
+        fail(Scratch(tmp_path / "file" / "s"))
+
+
+def test_a_full_disk_is_no_fault_of_the_setup(tmp_path, monkeypatch):
+    def full(**_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        fail(Scratch(tmp_path / "s"))
+    assert classify(caught.value) == "resource"
 
 
 def test_other_exceptions_get_a_note(tmp_path):

@@ -42,6 +42,20 @@ def test_what_is_no_structure():
     assert "no volume" in refused(flat)
 
 
+def test_left_handed_cells_are_turned_round():
+    atoms = bulk("Si")
+    atoms.rattle(0.1, seed=1)
+    left = Atoms(atoms.symbols, positions=atoms.positions, cell=atoms.cell.array[[1, 0, 2]], pbc=(1, 0, 1))
+    assert np.linalg.det(left.cell.array) < 0
+    right = plain(left, periodic=True)
+    assert np.linalg.det(right.cell.array) > 0
+    np.testing.assert_array_equal(right.positions, left.positions)
+    # the same vectors up to their signs, in their order: the same lattice, and pbc still belongs to them
+    np.testing.assert_array_equal(np.abs(right.cell.array), np.abs(left.cell.array))
+    np.testing.assert_allclose(right.get_all_distances(mic=True), atoms.get_all_distances(mic=True))
+    np.testing.assert_array_equal(plain(left, periodic=False).cell.array, left.cell.array)
+
+
 def test_plain_atoms_have_no_past():
     atoms = bulk("Si", cubic=True)
     atoms.info["a"] = 1
