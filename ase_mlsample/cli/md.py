@@ -5,10 +5,11 @@ crystal (Si:diamond:5.431); the calculator a model file (.safetensors) or "modul
 the cell stays as it is (Langevin dynamics); with one its size changes (stochastic cell rescaling).
 
 The folder gets md.yaml, COLVAR (log), trajectory.extxyz, checkpoint, and what the bias writes: HILLS
-(metadynamics), KERNELS (opes), COEFFS (ves), convergence.svg (deep_ves). --steps counts from the very start:
-the same command again, also after a kill, makes the steps that are missing, exactly as if never interrupted.
-Settings of a bias go by --set, such as --set bias.height_eV=0.2: those of its class in ase_mlsample.dynamics,
-energies with _eV behind their names, and lower_wall and upper_wall with {at: ..., kappa_eV: ...}.
+(metadynamics), KERNELS (opes), COEFFS (ves), convergence.svg (ves, deep_ves). --steps counts from the very
+start: the same command again, also after a kill, makes the steps that are missing, exactly as if never
+interrupted. Settings of a bias go by --set, such as --set bias.height_eV=0.2: those of its class in
+ase_mlsample.dynamics, energies with _eV behind their names, and lower_wall and upper_wall with
+{at: ..., kappa_eV: ...}.
 """
 
 from __future__ import annotations

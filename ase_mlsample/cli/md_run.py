@@ -129,8 +129,10 @@ def _begun(
     if bias is None:
         return dynamics.BiasedDynamics(integrator, variable, _no_bias(variable), **common)
     arguments = bias.arguments() | {"extra_bias": _walls(bias.lower_wall, bias.upper_wall, variable)}
+    if bias.method in ("ves", "deep_ves"):
+        arguments["plot"] = path("convergence.svg")
     if bias.method == "deep_ves":
-        arguments |= {"rng": np.random.default_rng([settings.seed, 1]), "plot": path("convergence.svg")}
+        arguments["rng"] = np.random.default_rng([settings.seed, 1])
     else:
         name, file = _FILES[bias.method]
         arguments[name] = path(file)

@@ -148,6 +148,7 @@ class OPESSettings(_Bias):
 
 class _Variational(_Bias):
     target: Literal["uniform"] | None = None
+    plot_interval: PositiveInt | None = None
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of the dynamics."""
@@ -161,6 +162,7 @@ class VESSettings(_Variational):
     Attributes
     ----------
     bases : a mapping such as ``{class: Legendre, order: 20, interval: [2, 5]}`` for each variable.
+    plot_interval : iterations from one drawing of the convergence to the next.
     """
 
     run: ClassVar[str] = "VES"
@@ -195,7 +197,6 @@ class DeepVESSettings(_Variational):
     kl_threshold: PositiveFloat = 0.5
     static_below: PositiveFloat = 5e-5
     constant_iterations: NonNegativeInt = 0
-    plot_interval: PositiveInt = 1000
 
 
 BiasSettings = MetadynamicsSettings | OPESSettings | VESSettings | DeepVESSettings

@@ -12,18 +12,30 @@ from ase_mlsample._files import write_atomic
 
 if TYPE_CHECKING:
     from ase_mlsample.biases.deep_ves import DeepVESBias
+    from ase_mlsample.biases.variational import VariationalBias
 
 __all__ = ["plot_convergence", "require_figure"]
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+_LABELS = {  # of columns of a record, in order
+    "divergence": "KL(p$_V$ ‖ p)",
+    "scale": "rate / first rate",
+    "omega": "Ω",
+    "gradient": r"max |⟨f⟩$_p$ − ⟨f⟩$_V$|",
+}
 
 
-def plot_convergence(bias: DeepVESBias, path: str | Path, *, variable: str = "s", unit: str = "") -> None:
-    """Draw divergence, learning rate and Ω over the iterations, and the free energy of a single variable.
+def plot_convergence(
+    bias: DeepVESBias | VariationalBias, path: str | Path, *, variable: str = "s", unit: str = ""
+) -> None:
+    """Draw how far a bias has come over its iterations, and the free energy of a single variable.
+
+    Of a network these are the divergence, the learning rate and Ω; of a linear basis the divergence and the
+    largest difference of a function's averages in the run and in the target.
 
     Parameters
     ----------
-    bias : DeepVESBias
+    bias : DeepVESBias or VariationalBias
         With at least one iteration done.
     path : path
         ``.svg``, ``.pdf`` or ``.png``; the file is whole or absent.
@@ -43,16 +55,19 @@ def plot_convergence(bias: DeepVESBias, path: str | Path, *, variable: str = "s"
     path = require_figure(path)
     if not bias.iterations:
         raise ValueError("there is nothing to draw before the first iteration of the bias")
-    has_profile = bias.bins is not None and bias.n_cvs == 1
-    figure = Figure(figsize=(5.6, 8.4 if has_profile else 6.3), layout="constrained")
+    curves = [column for column in _LABELS if column in bias.record.columns]
+    has_profile = bias.n_cvs == 1 and getattr(bias, "bins", 1) is not None
+    number = len(curves) + has_profile
+    figure = Figure(figsize=(5.6, 2.1 * number), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(4 if has_profile else 3)
-    _draw_record(panels, bias, f" ({unit})" if unit else "")
+    panels = figure.subplots(number)
+    in_unit = f" ({unit})" if unit else ""
+    _draw_record(panels, bias, curves, in_unit)
     if has_profile:
         (axis,), F = bias.free_energy()
-        panels[3].plot(axis, F, color=_COLOURS[3])
-        panels[3].set_xlabel(variable.replace("$", r"\$"))
-        panels[3].set_ylabel(f"F{f' ({unit})' if unit else ''}")
+        panels[-1].plot(axis, F, color=_COLOURS[3])
+        panels[-1].set_xlabel(variable.replace("$", r"\$"))
+        panels[-1].set_ylabel(f"F{in_unit}")
     for panel in panels:
         panel.grid(visible=True, color="#dddddd", linewidth=0.6)
         panel.spines[["top", "right"]].set_visible(False)
@@ -69,19 +84,22 @@ def require_figure(path: str | Path) -> Path:
     return path
 
 
-def _draw_record(panels: Any, bias: DeepVESBias, unit: str) -> None:
+def _draw_record(panels: Any, bias: DeepVESBias | VariationalBias, curves: list[str], unit: str) -> None:
     record = bias.record
     iterations = record["iteration"]
     marker = "." if len(iterations) < 50 else ""
-    curves = [record["divergence"], record["scale"], record["omega"]]
-    labels = ["KL(p$_V$ ‖ p)", "rate / first rate", f"Ω{unit}"]
-    for panel, curve, label, colour in zip(panels, curves, labels, _COLOURS, strict=False):
+    for panel, column, colour in zip(panels, curves, _COLOURS, strict=False):
+        curve = record[column]
         panel.plot(iterations, curve, color=colour, marker=marker, linewidth=1.0)
-        panel.set_ylabel(label)
+        panel.set_ylabel(_LABELS[column] + (unit if column == "omega" else ""))
         panel.sharex(panels[0])
-    if (curves[0] > 0).all() and np.ptp(np.log(curves[0])) > 2:
-        panels[0].set_yscale("log")
-    panels[0].axhline(bias.schedule.kl_threshold, color="#555555", linewidth=0.8, linestyle="--")
-    panels[1].set_yscale("log")
-    panels[2].set_xlabel("iterations")
-    panels[0].set_title(f"{bias.phase}, {bias.iterations} iterations", fontsize="medium")
+        spans = (curve > 0).all() and np.ptp(np.log(curve)) > 2
+        if column == "scale" or (column != "omega" and spans):
+            panel.set_yscale("log")
+    panels[len(curves) - 1].set_xlabel("iterations")
+    told = f"{bias.iterations} iterations"
+    schedule = getattr(bias, "schedule", None)
+    if schedule is not None:
+        panels[0].axhline(schedule.kl_threshold, color="#555555", linewidth=0.8, linestyle="--")
+        told = f"{schedule.phase}, {told}"
+    panels[0].set_title(told, fontsize="medium")

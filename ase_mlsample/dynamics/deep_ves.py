@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import units
 
-from ase_mlsample.biases.arguments import whole
 from ase_mlsample.biases.base import Bias, Domain
 from ase_mlsample.cvs.base import CollectiveVariable
-from ase_mlsample.dynamics.biased import BiasedDynamics
-from ase_mlsample.dynamics.checkpoint import Checkpoint
-from ase_mlsample.dynamics.convergence_plot import plot_convergence, require_figure
+from ase_mlsample.dynamics.drawn import DrawnDynamics, checked_plot
 from ase_mlsample.dynamics.run_checks import joined, refuse_unknown, require_variable
 from ase_mlsample.dynamics.run_settings import BiasedRunSettings
 from ase_mlsample.dynamics.shared_bias import only_of_first, own_term, packed_walkers, with_walkers
@@ -34,7 +30,7 @@ _OF_BIAS = (
 _KJ_PER_MOL = units.kJ / units.mol
 
 
-class DeepVES(BiasedDynamics):
+class DeepVES(DrawnDynamics):
     """Dynamics with a neural network as the bias, trained on the way until the target is sampled.
 
     The log has further columns: ``kl``, the divergence of what is sampled from the target; ``rate_scale``,
@@ -138,8 +134,7 @@ class DeepVES(BiasedDynamics):
         refuse_unknown(DeepVES, settings, _OF_BIAS)
         if not isinstance(rng, np.random.Generator):
             raise TypeError(f"rng must be a numpy.random.Generator, got {type(rng).__name__}")
-        if plot is not None:
-            require_figure(plot)
+        figure, plot_interval = checked_plot(plot, plot_interval)
         of_run = BiasedRunSettings.taken_from(settings)
         # checked before the bias is made, which needs it
         BiasedRunSettings(temperature_K=temperature_K)
@@ -155,12 +150,11 @@ class DeepVES(BiasedDynamics):
             **settings,
         )
         shared, directory = packed_walkers(walkers)
-        plot = only_of_first(plot, walkers)
         details = {
             "bias": deep.settings(),
-            "plot_interval": whole(plot_interval, "plot_interval"),
+            "plot_interval": plot_interval,
             "walkers": shared,
-            "files": {"plot": None if plot is None else os.fspath(plot), "walkers": directory},
+            "files": {"plot": only_of_first(figure, walkers), "walkers": directory},
         }
         run = BiasedRunSettings(temperature_K=temperature_K, details=details, **of_run)
         self._set_up(integrator, cv, joined(with_walkers(deep, details), extra_bias), run)
@@ -170,35 +164,11 @@ class DeepVES(BiasedDynamics):
         """The network, without walls and other biases."""
         return own_term(self.bias)  # type: ignore[no-any-return]
 
-    def plot(self, path: str | Path) -> None:
-        """Draw how the learning has gone so far; see :func:`plot_convergence`."""
-        plot_convergence(self.deep_bias, path, variable=", ".join(self.cv.names), unit="eV")
-
     @classmethod
     def _own_bias(cls, settings: BiasedRunSettings, cv: CollectiveVariable) -> Bias:  # noqa: ARG003
         from ase_mlsample.biases.deep_ves import DeepVESBias
 
         return with_walkers(DeepVESBias(**settings.details["bias"]), settings.details)
-
-    def _set_up(
-        self,
-        integrator: Any,
-        cv: CollectiveVariable,
-        bias: Bias,
-        settings: BiasedRunSettings,
-        checkpoint: Checkpoint | None = None,
-    ) -> None:
-        super()._set_up(integrator, cv, bias, settings, checkpoint)
-        self._drawn = self.deep_bias.iterations
-
-    def _after_step(self) -> None:
-        super()._after_step()
-        path, done = self.settings.details["files"]["plot"], self.deep_bias.iterations
-        if path is None or done == self._drawn:
-            return
-        if done % self.settings.details["plot_interval"] == 0 or self.deep_bias.static_since == self.step:
-            self.plot(path)
-            self._drawn = done
 
     def _summary(self) -> str:
         bias = self.deep_bias

@@ -12,7 +12,7 @@ from ase import units
 
 from ase_mlsample.biases.base import Bias, Domain
 from ase_mlsample.cvs.base import CollectiveVariable
-from ase_mlsample.dynamics.biased import BiasedDynamics
+from ase_mlsample.dynamics.drawn import DrawnDynamics, checked_plot
 from ase_mlsample.dynamics.integrator_facts import timestep_ps
 from ase_mlsample.dynamics.run_checks import joined, refuse_unknown, require_new, require_variable
 from ase_mlsample.dynamics.run_settings import BiasedRunSettings
@@ -29,7 +29,7 @@ __all__ = ["VES", "require_same_periods"]
 _OF_BIAS = ("target_pace", "grid_cells", "quadrature", "coefficients_interval")
 
 
-class VES(BiasedDynamics):
+class VES(DrawnDynamics):
     """Variationally enhanced sampling of one to three collective variables, with a linear basis.
 
     The log has further columns: ``kl``, the divergence of what is sampled from the target; ``gradient``, the
@@ -59,8 +59,13 @@ class VES(BiasedDynamics):
         alike unless given.
     coefficients : path or None
         File of coefficients for PLUMED's VES module, with times in ps; it must not exist.
+    plot : path, optional
+        Figure of the convergence, ``.svg``, ``.pdf`` or ``.png``, drawn anew every ``plot_interval``
+        iterations.
+    plot_interval : int
     walkers : SharedSamples, optional
-        Other runs that build up the same bias, with the same settings. The first writes ``coefficients``.
+        Other runs that build up the same bias, with the same settings. The first writes ``coefficients``
+        and ``plot``.
     extra_bias : Bias, optional
         Added, such as walls.
     **settings
@@ -121,6 +126,8 @@ class VES(BiasedDynamics):
         step_size: float | None = None,
         average_window: float | None = None,
         coefficients: str | Path | None = "COEFFS",
+        plot: str | Path | None = None,
+        plot_interval: int = 100,
         walkers: SharedSamples | None = None,
         extra_bias: Bias | None = None,
         **settings: Any,
@@ -129,6 +136,7 @@ class VES(BiasedDynamics):
 
         require_variable(cv)
         refuse_unknown(VES, settings, _OF_BIAS)
+        figure, plot_interval = checked_plot(plot, plot_interval)
         of_run = BiasedRunSettings.taken_from(settings)
         # checked before the bias is made, which needs it
         BiasedRunSettings(temperature_K=temperature_K)
@@ -149,8 +157,13 @@ class VES(BiasedDynamics):
         written = None if coefficients is None else os.fspath(coefficients)
         details = {
             "bias": bias.settings(),
+            "plot_interval": plot_interval,
             "walkers": shared,
-            "files": {"coefficients": written, "walkers": directory},
+            "files": {
+                "coefficients": written,
+                "plot": only_of_first(figure, walkers),
+                "walkers": directory,
+            },
         }
         run = BiasedRunSettings(temperature_K=temperature_K, details=details, **of_run)
         require_new(coefficients, "coefficients", VES)

@@ -29,14 +29,19 @@ BIASES = {
     "opes": [*CV, "--bias", "opes", "--set", "bias.barrier_eV=0.3", "--set", "bias.pace=2"],
     "ves": [
         *CV, "--bias", "ves", "--set", "bias.bases={class: Legendre, order: 4, interval: [2, 3]}",
-        "--set", "bias.target=uniform", "--set", "bias.pace=3",
+        "--set", "bias.target=uniform", "--set", "bias.pace=3", "--set", "bias.plot_interval=2",
     ],
     "deep_ves": [
         *CV, "--bias", "deep_ves", "--set", "bias.bounds=[[2, 3]]", "--set", "bias.bias_factor=10",
         "--set", "bias.pace=3", "--set", "bias.bins=20", "--set", "bias.plot_interval=2",
     ],
 }  # fmt: skip
-WRITTEN = {"metadynamics": {"HILLS"}, "opes": {"KERNELS"}, "ves": {"COEFFS"}, "deep_ves": {"convergence.svg"}}
+WRITTEN = {
+    "metadynamics": {"HILLS"},
+    "opes": {"KERNELS"},
+    "ves": {"COEFFS", "convergence.svg"},
+    "deep_ves": {"convergence.svg"},
+}
 
 
 @pytest.fixture(autouse=True)

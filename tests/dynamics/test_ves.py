@@ -115,6 +115,30 @@ class TestContinuation:
         for name in ("log", "run.extxyz", "COEFFS"):
             assert (whole / name).read_bytes() == (parts / name).read_bytes()
 
+    def test_draws_on(self, tmp_path):
+        files = {"checkpoint": tmp_path / "ckpt", "plot": tmp_path / "run.png", "plot_interval": 2}
+        seen = []
+        with ves(tmp_path, **files) as dynamics:
+            dynamics.attach(lambda: seen.append((tmp_path / "run.png").exists()), 1)
+            dynamics.run(10)
+        assert seen == [False] * 9 + [True] * 2  # from the second iteration on, at step 8
+        assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
+        (tmp_path / "run.png").unlink()
+        with VES.load(tmp_path / "ckpt", LANGEVIN(crystal()), Distance(0, 1), progress=False) as again:
+            again.run(5)
+            assert not (tmp_path / "run.png").exists()
+            again.run(1)
+        assert (tmp_path / "run.png").exists()
+
+    def test_draws_the_record_of_several_variables(self, tmp_path):
+        with ves(tmp_path, cv=MeanPair(), bases=[Legendre(3, (3, 8)), Legendre(3, (2, 4))]) as dynamics:
+            dynamics.run(8)
+            dynamics.plot(tmp_path / "run.svg")
+        drawn = (tmp_path / "run.svg").read_text()
+        assert drawn.count('id="axes_') == 2
+        with pytest.raises(ValueError, match=r"\.svg, \.pdf or \.png"):
+            ves(tmp_path, plot="run.txt", coefficients=None)
+
     def test_cuts_the_coefficients(self, tmp_path):
         early = tmp_path / "early"
         with ves(tmp_path) as dynamics:
