@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 NATIVE := $(shell find ase_mlsample/_core -name '*.cpp' -o -name '*.hpp' 2>/dev/null)
 
-.PHONY: demo demo-dft dft study test slow sanitize bench lint clean
+.PHONY: demo demo-dft dft study test slow sanitize bench docs lint clean
 .DELETE_ON_ERROR:
 
 $(VENV)/.installed: pyproject.toml constraints.txt CMakeLists.txt $(NATIVE)
@@ -16,6 +16,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt CMakeLists.txt $(NATIVE)
 
 $(VENV)/.tested: $(VENV)/.installed
 	@$(PIP) -e '.[test,lint,peers,parsl,dask]'
+	@touch $@
+
+$(VENV)/.documented: $(VENV)/.installed
+	@$(PIP) -e '.[docs]'
 	@touch $@
 
 examples/%_testset.extxyz: examples/%_testset.yaml | $(VENV)/.installed
@@ -59,6 +63,9 @@ sanitize: $(VENV)/.tested  ## the compiled core under the address and undefined 
 bench: $(VENV)/.tested     ## what the demo's model is worth; run `make demo` first
 	$(BIN)/python benchmarks/silicon_properties.py runs/silicon/model.safetensors
 	$(BIN)/python benchmarks/trust.py runs/silicon/model.safetensors examples/silicon_testset.extxyz
+
+docs: $(VENV)/.documented  ## the handbook as a site, in docs/_build/html
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 
 lint: $(VENV)/.tested      ## style and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -48,6 +48,13 @@ def test_every_public_name_is_there(door: str) -> None:
         assert isinstance(value, str) or value.__name__ in {name, f"{door}.{name}"}
 
 
+def test_no_module_hides_a_public_name() -> None:
+    """Importing a module sets it in its package, where it would stand in for a function of the same name."""
+    code = "from ase_mlsample.analysis import free_energy, jackknife; print(type(jackknife).__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "function"
+
+
 def test_unknown_names_are_attribute_errors() -> None:
     with pytest.raises(AttributeError, match="'ase_mlsample' has no attribute 'nothing'"):
         _ = ase_mlsample.nothing

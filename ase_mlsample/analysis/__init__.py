@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     )
     from ase_mlsample.analysis.fes_files import read_free_energy, write_free_energy
     from ase_mlsample.analysis.free_energy import FreeEnergy
-    from ase_mlsample.analysis.jackknife import jackknife
+    from ase_mlsample.analysis.leaving_out import jackknife
     from ase_mlsample.analysis.minima import Minimum, find_minima
     from ase_mlsample.analysis.perturbation import Perturbation, perturb_free_energy
     from ase_mlsample.analysis.umbrella_analysis import CombinedWindows, Window, combine_windows
@@ -82,7 +82,7 @@ __getattr__, __dir__ = lazy_names(
         "find_clusters": "clusters",
         "find_minima": "minima",
         "fit_equation_of_state": "eos",
-        "jackknife": "jackknife",
+        "jackknife": "leaving_out",
         "perturb_free_energy": "perturbation",
         "read_colvar": "colvar",
         "read_free_energy": "fes_files",

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ase_mlsample.analysis.density import Domain, as_axes, as_domains, histogram, kernel_density
-from ase_mlsample.analysis.jackknife import jackknife
+from ase_mlsample.analysis.leaving_out import jackknife
 from ase_mlsample.analysis.saddles import lowest_saddle
 
 __all__ = ["Barrier", "FreeEnergy", "from_bias", "from_histogram", "from_samples", "rmse_in_time"]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ase_mlsample.analysis.density import Domain, as_axes, as_domains, as_samples, bin_indices
-from ase_mlsample.analysis.jackknife import jackknife
+from ase_mlsample.analysis.leaving_out import jackknife
 
 __all__ = ["Perturbation", "perturb_free_energy"]
 

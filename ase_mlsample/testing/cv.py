@@ -15,7 +15,7 @@ from ase_mlsample.cvs.base import CollectiveVariable, CVValue
 from ase_mlsample.cvs.pooling import PerAtomVariable, Pooled
 from ase_mlsample.testing.continuity import difference
 from ase_mlsample.testing.derivatives import five_point_slope
-from ase_mlsample.testing.errors import assert_close, require
+from ase_mlsample.testing.errors import assert_close, require, same_info
 from ase_mlsample.testing.invariances import random_rotation
 
 __all__ = ["check_cv"]
@@ -147,7 +147,7 @@ def _check_purity(cv: CollectiveVariable, atoms: Atoms, name: str, tolerance: fl
     moved.calc, before = None, copy.deepcopy(moved)
     cv.evaluate(atoms)
     aged = cv.evaluate(moved)
-    same = before == moved and before.info == moved.info and set(before.arrays) == set(moved.arrays)
+    same = before == moved and same_info(before.info, moved.info) and set(before.arrays) == set(moved.arrays)
     require(same and moved.calc is None, f"{name}: evaluate() changed the atoms")
     _require_equal(cv.evaluate(moved), aged, f"{name}: a second evaluation differs from the first", tolerance)
     require(np.array_equal(cv(moved), aged.value), f"{name}: cv(atoms) differs from cv.evaluate(atoms).value")

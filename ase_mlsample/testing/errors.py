@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ContractError", "Tolerances", "assert_close", "require"]
+__all__ = ["ContractError", "Tolerances", "assert_close", "require", "same_info"]
 
 
 class ContractError(AssertionError):
@@ -92,3 +92,12 @@ def assert_close(actual: Any, expected: Any, *, tolerance: float, what: str) -> 
             f"{what}: {actual[where]:.12g}, expected {expected[where]:.12g}{place}; "
             f"off by {difference[where]:.3g}, more than {tolerance:.3g}"
         )
+
+
+def same_info(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    """Whether two ``info`` of structures hold equal values, arrays and nested ones included."""
+    try:
+        np.testing.assert_equal(first, second)
+    except AssertionError:
+        return False
+    return True

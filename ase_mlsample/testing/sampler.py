@@ -7,7 +7,7 @@ import numpy as np
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
-from ase_mlsample.testing.errors import require
+from ase_mlsample.testing.errors import require, same_info
 
 __all__ = ["check_sampler"]
 
@@ -37,7 +37,8 @@ def check_sampler(sampler: Any, *, n: int = 4, seed: int = 0, min_distance: floa
     for number, (atoms, twin) in enumerate(zip(frames, again, strict=True)):
         require(atoms == twin, f"structure {number} differs between two draws with the same seed")
         require(
-            atoms.info == twin.info, f"structure {number} tells another story in two draws with the same seed"
+            same_info(atoms.info, twin.info),
+            f"structure {number} tells another story in two draws with the same seed",
         )
         _check_structure(atoms, number, min_distance)
     other = list(sampler.sample(n, np.random.default_rng(seed + 1)))

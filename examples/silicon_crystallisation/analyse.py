@@ -19,10 +19,9 @@ from ase import Atoms, units
 from ase.io import read, write
 from run import FOLDER, N_ATOMS, TEMPERATURE_K, THRESHOLD
 
-from ase_mlsample.analysis import read_colvar
+from ase_mlsample.analysis import jackknife, read_colvar
 from ase_mlsample.analysis.clusters import Clusters, find_clusters
 from ase_mlsample.analysis.free_energy import FreeEnergy, from_samples
-from ase_mlsample.analysis.jackknife import jackknife
 from ase_mlsample.analysis.reweighting import bias_weights
 from ase_mlsample.biases import DeepVESBias
 from ase_mlsample.dynamics.checkpoint import read_checkpoint

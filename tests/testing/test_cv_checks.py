@@ -172,3 +172,10 @@ def test_paths_are_in_one_cell():
     for wrong in (frames, path(1)):
         with pytest.raises(ValueError, match="in one cell"):
             testing.check_continuity(Step(), wrong)
+
+
+def test_arrays_in_info_are_compared():
+    """ASE's slabs carry a dictionary with an array in their info."""
+    atoms = ATOMS.copy()
+    atoms.info["adsorbate_info"] = {"cell": np.eye(2), "top layer atom index": 3}
+    testing.check_cv(Spread(), atoms)

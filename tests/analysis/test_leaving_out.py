@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ase_mlsample.analysis.jackknife import jackknife
+from ase_mlsample.analysis.leaving_out import jackknife
 
 
 def test_the_error_of_a_mean_is_the_usual_one():
