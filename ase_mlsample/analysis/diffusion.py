@@ -105,7 +105,7 @@ def diffusion_coefficient(
             f"{len(r)} frames in {parts} parts with a window of {window} leave too few points for a slope; "
             "give more frames, or at least two parts, and a window within 0 to 1"
         )
-    lag = interval * np.arange(length)
+    lag = interval * np.arange(length, dtype=np.float64)
     curves = np.array([mean_squared_displacement(r[k * length : (k + 1) * length]) for k in range(parts)])
     curves *= r.shape[1] / (r.shape[1] - 1)
     slopes = np.polyfit(lag[low:high], curves[:, low:high].T, 1)[0] / 6

@@ -88,7 +88,7 @@ def averages(tensor: FloatArray) -> Averages:
 
 
 def elastic_tensor(
-    calc: Any, crystal: Atoms, *, strain: float = 2e-3, relax_ions: bool = True, fmax: float = 1e-4
+    calc: Any, crystal: Atoms, *, strain: float = 0.01, relax_ions: bool = True, fmax: float = 1e-4
 ) -> FloatArray:
     """Elastic constants from the stress of strained cells, made symmetric by the crystal's point group.
 
@@ -154,7 +154,7 @@ def _symmetrised(tensor: FloatArray, crystal: Atoms) -> FloatArray:
 
 @each_member
 def elastic_constants(
-    calc: Any, crystal: Atoms, *, strain: float = 2e-3, clamped: bool = True
+    calc: Any, crystal: Atoms, *, strain: float = 0.01, clamped: bool = True
 ) -> PropertyResult:
     """Elastic constants of a crystal after zero-pressure relaxation.
 
@@ -165,7 +165,7 @@ def elastic_constants(
     crystal : Atoms
         A cell whose axes are the conventional ones, such as the primitive cells of prototypes.
     strain : float
-        Size of the strains.
+        Size of the strains. A learned surface has ripples: what a smaller strain sees is their curvature.
     clamped : bool
         Give C44 of clamped ions too, for crystals in which the ions have freedom.
 

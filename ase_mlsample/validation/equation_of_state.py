@@ -22,7 +22,7 @@ def equation_of_state(
     *,
     prototypes: Sequence[str] = ("diamond",),
     compression: tuple[float, float] = (0.8, 1.2),
-    points: int = 21,
+    points: int = 41,
     window: float = 0.06,
 ) -> PropertyResult:
     """Energies of crystals scaled uniformly around their relaxed cells, and a Birch–Murnaghan fit.

@@ -13,7 +13,17 @@ from numpy.typing import ArrayLike
 
 from ase_mlsample.validation.members import members_of
 
-__all__ = ["Curve", "Property", "PropertyResult", "Quantity", "curve", "each_member", "over_members"]
+__all__ = [
+    "FAILURES",
+    "Curve",
+    "Property",
+    "PropertyResult",
+    "Quantity",
+    "curve",
+    "each_member",
+    "over_members",
+    "plain_json",
+]
 
 #: What a member may fail with: its surface has no such crystal, or dynamics on it falls apart.
 FAILURES = (RuntimeError, ValueError, FloatingPointError)
@@ -149,7 +159,7 @@ class PropertyResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON takes them; what is no number becomes None."""
-        return dict(_json(asdict(self)))
+        return dict(plain_json(asdict(self)))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PropertyResult:
@@ -178,11 +188,12 @@ def _tuples(rows: Any) -> Any:
     return tuple(_tuples(row) for row in rows) if isinstance(rows, list) else _number(rows)
 
 
-def _json(value: Any) -> Any:
+def plain_json(value: Any) -> Any:
+    """Nested values as JSON takes them: tuples as lists, what is no finite number as None."""
     if isinstance(value, Mapping):
-        return {str(key): _json(item) for key, item in value.items()}
+        return {str(key): plain_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_json(item) for item in value]
+        return [plain_json(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
