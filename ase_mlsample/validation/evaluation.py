@@ -146,12 +146,12 @@ def answer(task: Task, folder: Path) -> Answer:
         result = task.check.run(calc, task.symbol, quick=task.quick)
     except FAILURES as error:
         failure = f"{type(error).__name__}: {error}"
-    found = Answer(result, failure, time.perf_counter() - start)
+    found = Answer(result, failure, round(time.perf_counter() - start, 2))
     content = {
         "key": task.key,
         "who": task.who,
         "calculator": task.source.name,
-        "seconds": round(found.seconds, 2),
+        "seconds": found.seconds,
         "failure": failure,
         "result": None if result is None else result.to_dict(),
     }
