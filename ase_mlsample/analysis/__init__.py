@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from ase_mlsample.analysis.blocks import BlockAverage, block_error
     from ase_mlsample.analysis.clusters import Clusters, SizeDistribution, find_clusters, size_distribution
     from ase_mlsample.analysis.colvar import Colvar, read_colvar
+    from ase_mlsample.analysis.diffusion import Diffusion, diffusion_coefficient, mean_squared_displacement
     from ase_mlsample.analysis.eos import EquationOfState, fit_equation_of_state
     from ase_mlsample.analysis.errors import (
         ErrorSummary,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ase_mlsample.analysis.free_energy import FreeEnergy
     from ase_mlsample.analysis.jackknife import jackknife
     from ase_mlsample.analysis.minima import Minimum, find_minima
+    from ase_mlsample.analysis.pair_structure import bond_angles, radial_distribution, structure_factor
     from ase_mlsample.analysis.perturbation import Perturbation, perturb_free_energy
     from ase_mlsample.analysis.umbrella_analysis import CombinedWindows, Window, combine_windows
     from ase_mlsample.analysis.uncertainty import ErrorBins, error_by_sigma
@@ -29,6 +31,7 @@ __all__ = [
     "Clusters",
     "Colvar",
     "CombinedWindows",
+    "Diffusion",
     "EquationOfState",
     "ErrorBins",
     "ErrorSummary",
@@ -38,8 +41,10 @@ __all__ = [
     "SizeDistribution",
     "Window",
     "block_error",
+    "bond_angles",
     "combine_windows",
     "coverage",
+    "diffusion_coefficient",
     "error_by_sigma",
     "error_summary",
     "expected_coverage",
@@ -47,11 +52,14 @@ __all__ = [
     "find_minima",
     "fit_equation_of_state",
     "jackknife",
+    "mean_squared_displacement",
     "perturb_free_energy",
+    "radial_distribution",
     "read_colvar",
     "read_free_energy",
     "size_distribution",
     "spearman",
+    "structure_factor",
     "write_free_energy",
 ]
 
@@ -62,6 +70,7 @@ __getattr__, __dir__ = lazy_names(
         "Clusters": "clusters",
         "Colvar": "colvar",
         "CombinedWindows": "umbrella_analysis",
+        "Diffusion": "diffusion",
         "EquationOfState": "eos",
         "ErrorBins": "uncertainty",
         "ErrorSummary": "errors",
@@ -71,8 +80,10 @@ __getattr__, __dir__ = lazy_names(
         "SizeDistribution": "clusters",
         "Window": "umbrella_analysis",
         "block_error": "blocks",
+        "bond_angles": "pair_structure",
         "combine_windows": "umbrella_analysis",
         "coverage": "errors",
+        "diffusion_coefficient": "diffusion",
         "error_by_sigma": "uncertainty",
         "error_summary": "errors",
         "expected_coverage": "errors",
@@ -80,11 +91,14 @@ __getattr__, __dir__ = lazy_names(
         "find_minima": "minima",
         "fit_equation_of_state": "eos",
         "jackknife": "jackknife",
+        "mean_squared_displacement": "diffusion",
         "perturb_free_energy": "perturbation",
+        "radial_distribution": "pair_structure",
         "read_colvar": "colvar",
         "read_free_energy": "fes_files",
         "size_distribution": "clusters",
         "spearman": "errors",
+        "structure_factor": "pair_structure",
         "write_free_energy": "fes_files",
     },
 )

@@ -83,7 +83,7 @@ def _crystal_checks(crystal: str, *, suffix: str = "") -> list[Check]:
         Check(
             f"phonons{tail}",
             f"Phonons{of}",
-            f"{_HERE}.phonons:phonons",
+            f"{_HERE}.phonons:phonon_bands",
             crystal,
             quick={"width": 11.0, "mesh": 10},
         ),
@@ -96,7 +96,7 @@ def _cubic_checks(crystal: str, *, defect_atoms: int, few: int) -> list[Check]:
         Check(
             "expansion_qha",
             f"Quasi-harmonic expansion of {crystal}",
-            f"{_HERE}.quasi_harmonic:quasi_harmonic",
+            f"{_HERE}.quasi_harmonic:quasi_harmonic_expansion",
             crystal,
             settings={"width": 11.0},
             quick={"points": 5, "width": 8.0, "mesh": 8, "highest_K": 500.0},
@@ -124,7 +124,7 @@ def _cubic_checks(crystal: str, *, defect_atoms: int, few: int) -> list[Check]:
             Check(
                 "stacking_faults",
                 f"Stacking faults of {crystal}",
-                f"{_HERE}.stacking_faults:stacking_faults",
+                f"{_HERE}.stacking_faults:stacking_fault_energies",
                 crystal,
                 conventional=True,
                 quick={"points": 5, "thickness": 15.0},
@@ -150,7 +150,7 @@ def _dynamics_checks(
         Check(
             "liquid",
             "Liquid at zero pressure",
-            f"{_HERE}.liquid_state:liquid",
+            f"{_HERE}.liquid_state:liquid_properties",
             settings={"temperature_K": liquid, "density": density},
             quick={
                 "n_atoms": 64,
@@ -176,7 +176,7 @@ def _dynamics_checks(
         expansion = Check(
             "expansion",
             f"Thermal expansion of {crystal} by dynamics",
-            f"{_HERE}.thermal_expansion:thermal_expansion",
+            f"{_HERE}.thermal_expansion:expansion_by_dynamics",
             crystal,
             conventional=True,
             settings={"temperatures_K": tuple(round(melting * f) for f in (0.2, 0.3, 0.4, 0.5))},
@@ -199,7 +199,7 @@ def _energies(prototypes: Sequence[str], ground: str, shown: Sequence[str]) -> l
         Check(
             "eos",
             "Equations of state",
-            f"{_HERE}.equation_of_state:equation_of_state",
+            f"{_HERE}.equation_of_state:equations_of_state",
             settings={"prototypes": tuple(shown)},
         ),
     ]

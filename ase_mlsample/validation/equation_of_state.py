@@ -12,11 +12,11 @@ from ase_mlsample.validation.crystals import crystal_of
 from ase_mlsample.validation.properties import PropertyResult, Quantity, curve, each_member
 from ase_mlsample.validation.relaxation import relaxed_crystal
 
-__all__ = ["equation_of_state"]
+__all__ = ["equations_of_state"]
 
 
 @each_member
-def equation_of_state(
+def equations_of_state(
     calc: Any,
     symbol: str,
     *,

@@ -21,7 +21,7 @@ from ase_mlsample.validation.liquid import LiquidSettings, liquid_frames
 from ase_mlsample.validation.properties import PropertyResult, Quantity, curve, each_member
 from ase_mlsample.validation.simulation import constant_pressure, constant_volume, thermalised
 
-__all__ = ["liquid"]
+__all__ = ["liquid_properties"]
 
 #: From which the structure is averaged, at most about so many.
 FRAMES = 60
@@ -30,7 +30,7 @@ _NM2 = 1e4
 
 
 @each_member
-def liquid(
+def liquid_properties(
     calc: Any,
     symbol: str,
     *,

@@ -15,7 +15,7 @@ from ase_mlsample.validation.relaxation import relaxed_crystal
 if TYPE_CHECKING:
     from phonopy import Phonopy
 
-__all__ = ["BRANCHES", "harmonic", "phonons", "thermal_functions"]
+__all__ = ["BRANCHES", "harmonic", "phonon_bands", "thermal_functions"]
 
 FloatArray = NDArray[np.float64]
 
@@ -116,7 +116,7 @@ def thermal_functions(
 
 
 @each_member
-def phonons(
+def phonon_bands(
     calc: Any,
     crystal: Atoms,
     *,

@@ -12,11 +12,11 @@ from ase_mlsample.validation.phonons import harmonic, thermal_functions
 from ase_mlsample.validation.properties import PropertyResult, Quantity, curve, each_member
 from ase_mlsample.validation.relaxation import relaxed_crystal
 
-__all__ = ["quasi_harmonic"]
+__all__ = ["quasi_harmonic_expansion"]
 
 
 @each_member
-def quasi_harmonic(
+def quasi_harmonic_expansion(
     calc: Any,
     crystal: Atoms,
     *,

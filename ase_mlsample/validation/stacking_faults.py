@@ -13,7 +13,7 @@ from ase_mlsample.samplers.planes import oriented
 from ase_mlsample.validation.properties import PropertyResult, Quantity, curve, each_member
 from ase_mlsample.validation.relaxation import relaxed_crystal
 
-__all__ = ["fault_energy", "stacking_faults"]
+__all__ = ["fault_energy", "stacking_fault_energies"]
 
 FloatArray = NDArray[np.float64]
 
@@ -86,7 +86,7 @@ def _hollow(block: Atoms) -> FloatArray:
 
 
 @each_member
-def stacking_faults(
+def stacking_fault_energies(
     calc: Any, crystal: Atoms, *, thickness: float = 25.0, points: int = 13, relax: bool = True
 ) -> PropertyResult:
     """Intrinsic and unstable stacking faults, from the γ-lines of (111) planes.

@@ -14,7 +14,7 @@ from ase_mlsample.validation.properties import PropertyResult, Quantity, curve, 
 from ase_mlsample.validation.relaxation import relaxed_crystal
 from ase_mlsample.validation.simulation import constant_pressure, thermalised
 
-__all__ = ["mean_length", "thermal_expansion"]
+__all__ = ["expansion_by_dynamics", "mean_length"]
 
 
 def mean_length(
@@ -54,7 +54,7 @@ def mean_length(
 
 
 @each_member
-def thermal_expansion(
+def expansion_by_dynamics(
     calc: Any,
     crystal: Atoms,
     *,

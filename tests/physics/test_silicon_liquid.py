@@ -4,7 +4,7 @@ import pytest
 
 from ase_mlsample.calculators import StillingerWeber
 from ase_mlsample.validation.crystals import crystal_of
-from ase_mlsample.validation.liquid_state import liquid
+from ase_mlsample.validation.liquid_state import liquid_properties
 from ase_mlsample.validation.melting import melting_point
 
 pytestmark = pytest.mark.slow
@@ -19,7 +19,7 @@ def test_melting_point():
 
 
 def test_liquid():
-    result = liquid(StillingerWeber(), "Si", temperature_K=1691.0, density=2.48)
+    result = liquid_properties(StillingerWeber(), "Si", temperature_K=1691.0, density=2.48)
     # Broughton and Li: 2.49 g/cm³ and 6.94e-9 m²/s at the melting point
     assert result["density"].value == pytest.approx(2.49, rel=0.02)
     assert result["diffusion"].value == pytest.approx(6.94, rel=0.2)

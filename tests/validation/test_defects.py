@@ -9,7 +9,7 @@ from ase_mlsample.calculators import StillingerWeber
 from ase_mlsample.validation.crystals import crystal_of
 from ase_mlsample.validation.defects import DEFECTS, point_defects
 from ase_mlsample.validation.relaxation import relaxed_crystal
-from ase_mlsample.validation.stacking_faults import stacking_faults
+from ase_mlsample.validation.stacking_faults import stacking_fault_energies
 from ase_mlsample.validation.surfaces import surface_energies
 
 SILICON = crystal_of("Si", "diamond", conventional=True)
@@ -100,14 +100,14 @@ def test_stillinger_weber_surfaces():
 
 
 def test_stillinger_weber_faults():
-    result = stacking_faults(StillingerWeber(), SILICON, points=5, relax=False)
+    result = stacking_fault_energies(StillingerWeber(), SILICON, points=5, relax=False)
     # second neighbours do not interact: the intrinsic fault costs nothing
     assert result["intrinsic"].value == pytest.approx(0.0, abs=1e-6)
     assert result["unstable.shuffle"].value < result["unstable.glide"].value
 
 
 def test_intrinsic_fault_of_fcc_against_a_cell_stacked_by_hand():
-    result = stacking_faults(EMT(), ALUMINIUM, points=3, thickness=20.0, relax=False)
+    result = stacking_fault_energies(EMT(), ALUMINIUM, points=3, thickness=20.0, relax=False)
     ground = relaxed_crystal(EMT(), ALUMINIUM, fmax=1e-5)
     a = ground.cell[0, 0]
     assert result.facts["atoms"] == 9
@@ -129,4 +129,4 @@ def test_intrinsic_fault_of_fcc_against_a_cell_stacked_by_hand():
 
 def test_stacking_faults_of_another_crystal():
     with pytest.raises(ValueError, match="not of 'bcc'"):
-        stacking_faults(EMT(), crystal_of("Al", "bcc"))
+        stacking_fault_energies(EMT(), crystal_of("Al", "bcc"))

@@ -8,10 +8,10 @@ from ase.md.verlet import VelocityVerlet
 from ase_mlsample.calculators import StillingerWeber
 from ase_mlsample.validation.conservation import energy_conservation
 from ase_mlsample.validation.crystals import crystal_of
-from ase_mlsample.validation.liquid_state import liquid
+from ase_mlsample.validation.liquid_state import liquid_properties
 from ase_mlsample.validation.melting import AxialPressure, melting_point
 from ase_mlsample.validation.simulation import constant_pressure, constant_volume, thermalised
-from ase_mlsample.validation.thermal_expansion import mean_length, thermal_expansion
+from ase_mlsample.validation.thermal_expansion import expansion_by_dynamics, mean_length
 from tests.validation.two_potentials import silicon_committee
 
 SILICON = crystal_of("Si", "diamond", conventional=True)
@@ -90,31 +90,33 @@ LIQUID = {
 
 
 def test_liquid_of_stillinger_weber_silicon():
-    result = liquid(StillingerWeber(), "Si", **LIQUID)
+    result = liquid_properties(StillingerWeber(), "Si", **LIQUID)
     assert result["density"].value == pytest.approx(2.4, rel=0.1)
     assert result["first_peak"].value == pytest.approx(2.45, abs=0.15)
     assert result["diffusion"].value > 5  # it flows
     assert result["density"].error > 0
     r, g = np.array(result.curves["rdf"].x), np.array(result.curves["rdf"].y)
     assert (g[r < 1.8] == 0).all()
-    assert liquid(StillingerWeber(), "Si", **LIQUID) == result  # the same seed, the same numbers
+    assert liquid_properties(StillingerWeber(), "Si", **LIQUID) == result  # the same seed, the same numbers
 
 
 def test_expansion_of_stillinger_weber_silicon():
     how = {"equilibration_ps": 0.5, "duration_ps": 2.0, "timestep_fs": 4.0}
-    result = thermal_expansion(StillingerWeber(), SILICON, temperatures_K=(300, 1500), n_atoms=64, **how)
+    result = expansion_by_dynamics(StillingerWeber(), SILICON, temperatures_K=(300, 1500), n_atoms=64, **how)
     # SCIENCE: a = 5.461 Å at 1,700 K from 5.431 Å, 3.2e-6/K on average; short runs of 64 atoms
     assert result["expansion"].value == pytest.approx(3.5, abs=4 * result["expansion"].error + 1.0)
     assert result["expansion"].error < 2
     with pytest.raises(ValueError, match="at least two temperatures"):
-        thermal_expansion(StillingerWeber(), SILICON, temperatures_K=(300,), **how)
+        expansion_by_dynamics(StillingerWeber(), SILICON, temperatures_K=(300,), **how)
 
 
 def test_members_of_sampled_properties_are_theirs_alone():
     how = {"equilibration_ps": 0.05, "duration_ps": 0.4, "timestep_fs": 2.0, "n_atoms": 8}
     calc = silicon_committee()
-    result = thermal_expansion(calc, SILICON, temperatures_K=(300, 900), **how)
-    alone = [thermal_expansion(one, SILICON, temperatures_K=(300, 900), **how) for one in calc.calculators]
+    result = expansion_by_dynamics(calc, SILICON, temperatures_K=(300, 900), **how)
+    alone = [
+        expansion_by_dynamics(one, SILICON, temperatures_K=(300, 900), **how) for one in calc.calculators
+    ]
     assert result["expansion"].members == tuple(one["expansion"].value for one in alone)
 
 

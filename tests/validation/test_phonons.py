@@ -6,8 +6,8 @@ from ase.units import _amu, _e, kB
 
 from ase_mlsample.calculators import StillingerWeber
 from ase_mlsample.validation.crystals import crystal_of
-from ase_mlsample.validation.phonons import harmonic, phonons, thermal_functions
-from ase_mlsample.validation.quasi_harmonic import quasi_harmonic
+from ase_mlsample.validation.phonons import harmonic, phonon_bands, thermal_functions
+from ase_mlsample.validation.quasi_harmonic import quasi_harmonic_expansion
 from ase_mlsample.validation.relaxation import relaxed_crystal
 
 #: eV/Å²/amu as a squared angular frequency, in THz of ordinary frequency.
@@ -54,7 +54,7 @@ def test_frequencies_against_a_dynamical_matrix_by_hand(calc, symbol, name, widt
 
 
 def test_stillinger_weber_silicon():
-    result = phonons(StillingerWeber(), crystal_of("Si", "diamond"), width=12.0, mesh=10)
+    result = phonon_bands(StillingerWeber(), crystal_of("Si", "diamond"), width=12.0, mesh=10)
     assert result["G.LTO"].value == pytest.approx(17.83, abs=0.03)
     assert result["highest"].value == result["G.LTO"].value
     assert abs(result["lowest"].value) < 1e-3
@@ -84,7 +84,7 @@ def test_thermal_functions_are_those_of_oscillators():
 
 
 def test_an_unstable_crystal_has_no_heat_capacity():
-    result = phonons(EMT(), crystal_of("Al", "sc"), width=8.0, mesh=6, branches={})
+    result = phonon_bands(EMT(), crystal_of("Al", "sc"), width=8.0, mesh=6, branches={})
     assert result["lowest"].value < -0.5
     assert "dynamically unstable" in result.notes[0]
     with pytest.raises(KeyError, match="entropy"):
@@ -93,7 +93,7 @@ def test_an_unstable_crystal_has_no_heat_capacity():
 
 def test_quasi_harmonic_expansion_of_copper():
     crystal = bulk("Cu", a=3.6)
-    result = quasi_harmonic(EMT(), crystal, width=6.0, mesh=8, points=5, highest_K=320.0)
+    result = quasi_harmonic_expansion(EMT(), crystal, width=6.0, mesh=8, points=5, highest_K=320.0)
     # Grüneisen: α = γ C_V / 3 B V with γ from the frequencies of two volumes
     ground = relaxed_crystal(EMT(), crystal)
     free = []

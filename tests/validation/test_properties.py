@@ -7,7 +7,7 @@ from ase.calculators.emt import EMT
 from ase_mlsample.calculators import ANIEnsemble, Committee, StillingerWeber
 from ase_mlsample.validation.crystals import crystal_of
 from ase_mlsample.validation.elastic import elastic_constants
-from ase_mlsample.validation.equation_of_state import equation_of_state
+from ase_mlsample.validation.equation_of_state import equations_of_state
 from ase_mlsample.validation.members import members_of
 from ase_mlsample.validation.properties import PropertyResult, Quantity, each_member
 from tests.calculators.ani_models import silicon_ensemble
@@ -82,7 +82,7 @@ def test_a_member_that_fails_is_named_and_left_out():
 
 
 def test_results_survive_json():
-    result = equation_of_state(silicon_committee(), "Si", points=7)
+    result = equations_of_state(silicon_committee(), "Si", points=7)
     broken = result.with_members([result, "ValueError: none"])
     for one in (result, broken):
         back = PropertyResult.from_dict(json.loads(json.dumps(one.to_dict(), allow_nan=False)))
