@@ -25,6 +25,7 @@ def number(value: float | None, uncertainty: float | None = None) -> str:
     """A value with as many digits as it deserves: four, or those that its uncertainty leaves."""
     if value is None or not math.isfinite(value):
         return "–"
+    value = value if abs(value) >= 5e-6 else 0.0  # what five places do not show, without its sign
     size = abs(value)
     digits = 3 if size == 0 else 3 - math.floor(math.log10(size))
     if uncertainty and math.isfinite(uncertainty):

@@ -180,7 +180,14 @@ def _deviations(rows: list[Values]) -> Figure:
     for place, row in enumerate(judged):
         if place == 0 or row["check"] != judged[place - 1]["check"]:
             ax.axhline(place - 0.5, color=MUTED, linewidth=0.6)
-            ax.text(1.06 * reach, place, row["check"], fontsize=8, color=MUTED, ha="right", va="center")
+            ax.annotate(
+                row["check"],
+                (1.01, place),
+                xycoords=("axes fraction", "data"),
+                fontsize=8,
+                color=MUTED,
+                va="center",
+            )
         scaled = row["deviation"] / row["allowed"]
         error = float(np.hypot(row["std"] or 0.0, row["error"] or 0.0)) / row["allowed"]
         shade = shades[row["verdict"]]

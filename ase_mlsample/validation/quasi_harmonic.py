@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.units import GPa
+from numpy.typing import NDArray
 
-from ase_mlsample.analysis import fit_equation_of_state
 from ase_mlsample.validation.phonons import harmonic, thermal_functions
 from ase_mlsample.validation.properties import PropertyResult, Quantity, curve, each_member
 from ase_mlsample.validation.relaxation import relaxed_crystal
@@ -64,7 +65,7 @@ def quasi_harmonic_expansion(
     A. Togo, I. Tanaka, Scr. Mater. 108, 1 (2015).
     """
     ground = relaxed_crystal(calc, crystal)
-    temperatures = np.arange(0.0, highest_K + 20.0, 10.0)
+    temperatures = np.arange(0.0, highest_K + 40.0, 20.0)
     ratios = np.linspace(stretch[0], stretch[1], points)
     volumes, energies = np.empty(points), np.empty((points, len(temperatures)))
     for number, ratio in enumerate(ratios):
@@ -75,11 +76,14 @@ def quasi_harmonic_expansion(
         static = float(atoms.get_potential_energy()) / len(atoms)
         free, _, _ = thermal_functions(harmonic(calc, atoms, width=width), temperatures, mesh=mesh)
         energies[number] = static + free / 1000
-    fits = [fit_equation_of_state(volumes, row, form="vinet") for row in energies.T]
-    best = np.array([fit.volume for fit in fits])
+    best, bulk = np.array([_minimum(volumes, row) for row in energies.T]).T
+    if not (volumes.min() < best.min() and best.max() < volumes.max()):
+        raise ValueError(
+            f"the volume goes from {best.min():.2f} to {best.max():.2f} Å³/atom up to {highest_K:g} K, "
+            f"beyond those that were looked at ({volumes.min():.2f} to {volumes.max():.2f}): widen stretch"
+        )
     linear = 1e6 * np.gradient(np.log(best), temperatures) / 3
     length = (best / (ground.get_volume() / len(ground))) ** (1 / 3)
-    bulk = [fit.bulk_modulus_GPa for fit in fits]
 
     def at(values: Any) -> float:
         return float(np.interp(temperature_K, temperatures, values))
@@ -95,5 +99,23 @@ def quasi_harmonic_expansion(
         "expansion": curve(temperatures[shown], linear[shown]),
         "length": curve(temperatures[shown], length[shown]),
     }
-    facts = {"volumes": points, "stretch": list(stretch), "equation_of_state": "Vinet"}
+    facts = {"volumes": points, "stretch": list(stretch), "equation_of_state": "Birch–Murnaghan"}
     return PropertyResult("expansion_qha", quantities, curves, facts)
+
+
+def _minimum(volumes: NDArray[np.float64], energies: NDArray[np.float64]) -> tuple[float, float]:
+    """Volume and bulk modulus (GPa) at the minimum of the Birch–Murnaghan form, which is cubic in V^(−2/3).
+
+    A linear fit: its minimum is as smooth a function of the temperature as the energies are.
+    """
+    middle = volumes.mean()
+    cubic = np.polynomial.Polynomial.fit((volumes / middle) ** (-2 / 3), energies, 3)
+    slope, curvature = cubic.deriv(), cubic.deriv(2)
+    roots = [float(root.real) for root in slope.roots() if abs(root.imag) < 1e-9 and curvature(root.real) > 0]
+    if not roots:
+        raise ValueError("the free energy has no minimum among volumes; widen stretch or lower highest_K")
+    x = min(roots, key=lambda root: abs(root - 1))
+    volume = float(middle * x**-1.5)
+    # d²E/dV² = E'' x'², as E' = 0, with x = (V/V_m)^(−2/3)
+    second = float(curvature(x)) * (2 / 3 * x / volume) ** 2
+    return volume, volume * second / float(GPa)
