@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ase_mlsample.analysis.clusters import Clusters, SizeDistribution, find_clusters, size_distribution
     from ase_mlsample.analysis.colvar import Colvar, read_colvar
     from ase_mlsample.analysis.crossings import count_crossings
+    from ase_mlsample.analysis.diffusion import Diffusion, diffusion_coefficient, mean_squared_displacement
     from ase_mlsample.analysis.eos import EquationOfState, fit_equation_of_state
     from ase_mlsample.analysis.errors import (
         ErrorSummary,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ase_mlsample.analysis.free_energy import FreeEnergy
     from ase_mlsample.analysis.leaving_out import jackknife
     from ase_mlsample.analysis.minima import Minimum, find_minima
+    from ase_mlsample.analysis.pair_structure import bond_angles, radial_distribution, structure_factor
     from ase_mlsample.analysis.perturbation import Perturbation, perturb_free_energy
     from ase_mlsample.analysis.umbrella_analysis import CombinedWindows, Window, combine_windows
     from ase_mlsample.analysis.uncertainty import ErrorBins, error_by_sigma
@@ -30,6 +32,7 @@ __all__ = [
     "Clusters",
     "Colvar",
     "CombinedWindows",
+    "Diffusion",
     "EquationOfState",
     "ErrorBins",
     "ErrorSummary",
@@ -39,9 +42,11 @@ __all__ = [
     "SizeDistribution",
     "Window",
     "block_error",
+    "bond_angles",
     "combine_windows",
     "count_crossings",
     "coverage",
+    "diffusion_coefficient",
     "error_by_sigma",
     "error_summary",
     "expected_coverage",
@@ -49,11 +54,14 @@ __all__ = [
     "find_minima",
     "fit_equation_of_state",
     "jackknife",
+    "mean_squared_displacement",
     "perturb_free_energy",
+    "radial_distribution",
     "read_colvar",
     "read_free_energy",
     "size_distribution",
     "spearman",
+    "structure_factor",
     "write_free_energy",
 ]
 
@@ -64,6 +72,7 @@ __getattr__, __dir__ = lazy_names(
         "Clusters": "clusters",
         "Colvar": "colvar",
         "CombinedWindows": "umbrella_analysis",
+        "Diffusion": "diffusion",
         "EquationOfState": "eos",
         "ErrorBins": "uncertainty",
         "ErrorSummary": "errors",
@@ -73,9 +82,11 @@ __getattr__, __dir__ = lazy_names(
         "SizeDistribution": "clusters",
         "Window": "umbrella_analysis",
         "block_error": "blocks",
+        "bond_angles": "pair_structure",
         "combine_windows": "umbrella_analysis",
         "count_crossings": "crossings",
         "coverage": "errors",
+        "diffusion_coefficient": "diffusion",
         "error_by_sigma": "uncertainty",
         "error_summary": "errors",
         "expected_coverage": "errors",
@@ -83,11 +94,14 @@ __getattr__, __dir__ = lazy_names(
         "find_minima": "minima",
         "fit_equation_of_state": "eos",
         "jackknife": "leaving_out",
+        "mean_squared_displacement": "diffusion",
         "perturb_free_energy": "perturbation",
+        "radial_distribution": "pair_structure",
         "read_colvar": "colvar",
         "read_free_energy": "fes_files",
         "size_distribution": "clusters",
         "spearman": "errors",
+        "structure_factor": "pair_structure",
         "write_free_energy": "fes_files",
     },
 )

@@ -29,12 +29,15 @@ class EquationOfState:
         V d²E/dV² there, eV/Å³.
     rms_residual
         Root mean square of the fit's residuals, eV.
+    derivative
+        dB/dP there.
     """
 
     volume: float
     energy: float
     bulk_modulus: float
     rms_residual: float
+    derivative: float
 
     @property
     def bulk_modulus_GPa(self) -> float:
@@ -102,4 +105,6 @@ def fit_equation_of_state(
             "strain the cell around its equilibrium"
         )
     residuals = e - fit.func(v, *fit.eos_parameters)
-    return EquationOfState(float(v0), float(e0), float(b), float(np.sqrt(np.mean(residuals**2))))
+    _, _, derivative, _ = fit.eos_parameters  # E0, B, dB/dP, V0 in all three forms
+    rms = float(np.sqrt(np.mean(residuals**2)))
+    return EquationOfState(float(v0), float(e0), float(b), rms, float(derivative))

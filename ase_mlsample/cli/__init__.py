@@ -33,6 +33,7 @@ VERBS = {
     "fes": "free energy along variables: from hills, reweighted samples or umbrella windows",
     "train": "train an ensemble on labelled frames",
     "sample": "draw structures from a sampler",
+    "validate": "put a potential through the properties that are checked: crystals, phonons, defects, liquid",
     "testset": "make a labelled held-out set from prototypes and liquid",
 }
 

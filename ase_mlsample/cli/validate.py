@@ -1,0 +1,164 @@
+"""Put a potential through the properties that people check, against its reference and the literature.
+
+Every property of an ensemble is evaluated for its mean potential and for each member alone, which gives the
+value and its ±. Results go to a folder: validation.json, a figure of each kind, and the answers one by one;
+stopped and started again, it goes on with what is missing. The slow checks, thermal expansion and melting by
+molecular dynamics, are done with --slow, or when --only names them.
+
+Exit status: 0 when every check gave a result, 1 when some failed. Verdicts do not change it.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ase_mlsample.validation.evaluation import Source
+
+__all__ = ["EXAMPLE", "add_arguments", "run"]
+
+EXAMPLE = """
+mlsample validate runs/silicon/model.safetensors --reference ase_mlsample.calculators:StillingerWeber
+mlsample validate model.safetensors --suite silicon --only elastic phonons --out checked
+mlsample validate model.safetensors --slow --workers 2"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("model", help="model file (.safetensors), or module:factory of any ASE calculator")
+    parser.add_argument(
+        "--suite", default="auto", help="silicon, tin or aluminium; auto: of the model's element"
+    )
+    parser.add_argument(
+        "--reference", metavar="module:factory", help="calculator to compare with, by the same protocol"
+    )
+    parser.add_argument(
+        "--reference-kwargs", metavar="YAML", help="keyword arguments of the reference's factory"
+    )
+    parser.add_argument("-o", "--out", type=Path, help="folder of the results (model.validation)")
+    parser.add_argument("--only", nargs="+", default=[], metavar="CHECK", help="these checks and no others")
+    parser.add_argument("--skip", nargs="+", default=[], metavar="CHECK", help="leave these out")
+    parser.add_argument("--slow", action="store_true", help="thermal expansion and melting too")
+    parser.add_argument(
+        "--quick", action="store_true", help="smaller cells and shorter runs, for a first look"
+    )
+    parser.add_argument(
+        "--members",
+        choices=("fast", "all", "none"),
+        default="fast",
+        help="evaluate members alone for all but the slow checks, for all, or for none",
+    )
+    parser.add_argument("--workers", type=int, default=1, help="processes (1: in this one)")
+    parser.add_argument("--list", action="store_true", help="list the checks of the suite, and stop")
+
+
+def run(args: Namespace) -> int:
+    """Evaluate, write, and show the table."""
+    from ase_mlsample.active.summary import wide_console
+    from ase_mlsample.cli.validate_table import check_list, progress_bar, validation_table
+    from ase_mlsample.report.validation_figures import write_figures
+    from ase_mlsample.validation.checks import chosen, suite
+    from ase_mlsample.validation.suite import run_suite
+
+    if args.workers < 1:
+        raise ValueError(f"--workers {args.workers}: at least one")
+    model = _source(args.model, {})
+    name, symbol, checks = suite(args.suite, _symbols(model))
+    console = wide_console()
+    if args.list:
+        console.print(check_list(name, checks))
+        return 0
+    wanted = chosen(checks, only=args.only, skip=args.skip, slow=args.slow)
+    folder = args.out or Path(f"{Path(args.model.replace(':', '.')).with_suffix('')}.validation")
+    with progress_bar(f"validating {symbol}") as progress, _executor(args.workers) as executor:
+        found = run_suite(
+            wanted,
+            symbol,
+            model,
+            suite=name,
+            folder=folder,
+            executor=executor,
+            reference=_reference(args),
+            quick=args.quick,
+            members=args.members,
+            progress=progress,
+        )
+    found.save(folder / "validation.json")
+    figures = write_figures(found.to_dict(), folder)
+    console.print(validation_table(found))
+    console.print(
+        f"{folder / 'validation.json'} and {len(figures)} figures",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    return 1 if any(outcome.result is None for outcome in found.outcomes) else 0
+
+
+def _source(described: str, kwargs: dict[str, Any]) -> Source:
+    """The calculator that a model file or a factory makes."""
+    import hashlib
+
+    from ase_mlsample import __version__
+    from ase_mlsample.validation.evaluation import Source
+
+    path = Path(described)
+    if described.endswith(".safetensors"):
+        if not path.is_file():
+            raise FileNotFoundError(2, "there is no such model file", described)
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        return Source(described, partial(_loaded, str(path.resolve())), content)
+    from ase_mlsample.active.factories import resolve
+
+    resolve(described)  # says at once what is wrong with the name
+    fingerprint = f"{described} {sorted(kwargs.items())!r} {__version__}"
+    return Source(described, partial(_built, described, kwargs), fingerprint)
+
+
+def _loaded(path: str, precision: str) -> Any:
+    from ase_mlsample.calculators import ANIEnsemble
+
+    return ANIEnsemble.load(path, dtype="float64" if precision == "float64" else "float32")
+
+
+def _built(name: str, kwargs: dict[str, Any], precision: str) -> Any:  # noqa: ARG001 (factories choose it)
+    from ase_mlsample.active.factories import build
+
+    return build(name, kwargs)
+
+
+def _reference(args: Namespace) -> Source | None:
+    from ase_mlsample._yaml import yaml_value
+
+    if args.reference is None:
+        if args.reference_kwargs is not None:
+            raise ValueError("--reference-kwargs belongs to --reference")
+        return None
+    kwargs = {} if args.reference_kwargs is None else yaml_value(args.reference_kwargs, "--reference-kwargs")
+    if not isinstance(kwargs, dict):
+        raise ValueError(f"--reference-kwargs {args.reference_kwargs}: write a mapping, such as '{{k: 1}}'")
+    return _source(args.reference, kwargs)
+
+
+def _symbols(model: Source) -> list[str]:
+    """Elements that the model says it knows; none for a calculator that does not say."""
+    parameters = getattr(model.make("float32"), "parameters", None) or {}
+    known = parameters.get("elements") or [parameters[key] for key in ("symbol",) if key in parameters]
+    return [str(symbol) for symbol in known]
+
+
+@contextmanager
+def _executor(workers: int) -> Iterator[Executor]:
+    from ase_mlsample.active.executors import ProcessExecutor, SerialExecutor
+
+    executor: Executor = SerialExecutor() if workers == 1 else ProcessExecutor(workers)
+    try:
+        yield executor
+    finally:
+        executor.shutdown(cancel_futures=True)

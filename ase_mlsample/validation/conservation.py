@@ -1,0 +1,81 @@
+"""Energy conservation of dynamics without a thermostat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ase import Atoms, units
+
+from ase_mlsample.samplers.transforms import near_cubic_repeats
+from ase_mlsample.validation.properties import PropertyResult, Quantity, curve, each_member
+from ase_mlsample.validation.relaxation import relaxed_crystal
+from ase_mlsample.validation.simulation import constant_energy, thermalised
+
+__all__ = ["energy_conservation"]
+
+_BLOCK = 20  # samples that a point of the curve is the mean of
+
+
+@each_member
+def energy_conservation(
+    calc: Any,
+    crystal: Atoms,
+    *,
+    temperature_K: float = 600.0,
+    duration_ps: float = 20.0,
+    timestep_fs: float = 2.0,
+    n_atoms: int = 64,
+    seed: int = 0,
+) -> PropertyResult:
+    """Run a crystal at constant energy and look at what the energy does.
+
+    Parameters
+    ----------
+    calc : ase Calculator
+    crystal : Atoms
+        Relaxed, then repeated to at most `n_atoms`.
+    temperature_K : float
+        About; the atoms start from rest positions with twice as much.
+    duration_ps, timestep_fs : float
+    n_atoms, seed : int
+
+    Returns
+    -------
+    PropertyResult
+        "drift", slope of the total energy, meV/atom/ps, with the error of the slope, and "fluctuation", its
+        standard deviation about the line, meV/atom; the curve "energy" (meV/atom, means of 100
+        steps) against time (ps).
+    """
+    unit = relaxed_crystal(calc, crystal)
+    cell = unit.repeat(near_cubic_repeats(unit, n_atoms=(1, n_atoms))[-1])
+    atoms = thermalised(cell, calc, 2 * temperature_K, np.random.default_rng([seed, 2]))
+    energies: list[float] = []
+    temperatures: list[float] = []
+
+    def sample() -> None:
+        energies.append(float(atoms.get_potential_energy()) + float(atoms.get_kinetic_energy()))
+        temperatures.append(2 * float(atoms.get_kinetic_energy()) / ((3 * len(atoms) - 3) * units.kB))
+
+    constant_energy(atoms, duration_ps=duration_ps, timestep_fs=timestep_fs, sample=sample, interval=5)
+    time = 5e-3 * timestep_fs * np.arange(1, len(energies) + 1)
+    values = 1000 * (np.array(energies) - energies[0]) / len(atoms)
+    (slope, offset), covariance = np.polyfit(time, values, 1, cov=True)
+    scatter = float(np.std(values - slope * time - offset))
+    quantities = (
+        Quantity(
+            "drift", float(slope), "meV/atom/ps", "energy drift", error=float(np.sqrt(covariance[0, 0]))
+        ),
+        Quantity("fluctuation", scatter, "meV/atom", "energy fluctuation"),
+    )
+    facts = {
+        "atoms": len(atoms),
+        "mean_temperature_K": float(np.mean(temperatures)),
+        "timestep_fs": timestep_fs,
+        "duration_ps": duration_ps,
+        "seed": seed,
+    }
+    blocks = len(values) // _BLOCK
+    smooth = [x[: blocks * _BLOCK].reshape(blocks, _BLOCK).mean(axis=1) for x in (time, values)]
+    line = curve(smooth[0], smooth[1] - smooth[1][0])
+    return PropertyResult("conservation", quantities, {"energy": line}, facts)

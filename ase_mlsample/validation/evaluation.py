@@ -1,0 +1,171 @@
+"""One check of one potential as a task: what is computed, and its file, which a second start takes up."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ase_mlsample._files import write_atomic
+from ase_mlsample.validation.checks import Check
+from ase_mlsample.validation.members import members_of
+from ase_mlsample.validation.properties import FAILURES, PropertyResult
+
+__all__ = ["Answer", "Source", "Task", "answer"]
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A calculator that any process can make.
+
+    Attributes
+    ----------
+    name
+        For people.
+    make
+        Of the precision, "float32" or "float64", a calculator; picklable. One that knows no precision may
+        ignore it.
+    fingerprint
+        Changes when results may: a hash of the model file, or the name and arguments of a factory.
+    """
+
+    name: str
+    make: Callable[[str], Any] = field(compare=False)
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One check of one potential.
+
+    Attributes
+    ----------
+    check
+        What to evaluate.
+    symbol
+        The element.
+    source
+        The calculator.
+    who
+        "model" or "reference", or with `member` "member 0" and so on.
+    member
+        Number of the member alone, or None for the whole.
+    quick
+        With the settings of a quick run.
+    """
+
+    check: Check
+    symbol: str
+    source: Source
+    who: str
+    member: int | None = None
+    quick: bool = False
+
+    @property
+    def key(self) -> str:
+        """Hash of all that the answer depends on."""
+        arguments = self.check.arguments(quick=self.quick)
+        parts = (
+            _FORMAT,
+            self.source.fingerprint,
+            self.member,
+            self.symbol,
+            self.check.function,
+            self.check.crystal,
+            self.check.conventional,
+            self.check.dynamics,
+            sorted((name, repr(value)) for name, value in arguments.items()),
+        )
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+    @property
+    def file_name(self) -> str:
+        """Of its answer."""
+        return f"{self.check.name}.{self.who.replace(' ', '-')}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a task.
+
+    Attributes
+    ----------
+    result
+        Or None when it failed.
+    failure
+        Why, or empty.
+    seconds
+        It took.
+    """
+
+    result: PropertyResult | None
+    failure: str
+    seconds: float
+
+
+@functools.lru_cache(maxsize=4)
+def _calculator(source: Source, precision: str) -> Any:
+    return source.make(precision)
+
+
+@functools.lru_cache(maxsize=4)
+def _members(source: Source, precision: str) -> tuple[Any, ...]:
+    return members_of(_calculator(source, precision))
+
+
+def answer(task: Task, folder: Path) -> Answer:
+    """Evaluate a task, or read the answer that its file holds already.
+
+    Failures of the property are answers too, and are kept; what else goes wrong is raised.
+
+    Parameters
+    ----------
+    task
+        What to do.
+    folder
+        Of the answers; exists.
+    """
+    path = folder / task.file_name
+    known = _read(path, task.key)
+    if known is not None:
+        return known
+    precision = "float32" if task.check.dynamics else "float64"
+    calc = _calculator(task.source, precision)
+    if task.member is not None:
+        calc = _members(task.source, precision)[task.member]
+    start = time.perf_counter()
+    result, failure = None, ""
+    try:
+        result = task.check.run(calc, task.symbol, quick=task.quick)
+    except FAILURES as error:
+        failure = f"{type(error).__name__}: {error}"
+    found = Answer(result, failure, round(time.perf_counter() - start, 2))
+    content = {
+        "key": task.key,
+        "who": task.who,
+        "calculator": task.source.name,
+        "seconds": found.seconds,
+        "failure": failure,
+        "result": None if result is None else result.to_dict(),
+    }
+    write_atomic(path, (json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    return found
+
+
+def _read(path: Path, key: str) -> Answer | None:
+    if not path.is_file():
+        return None
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if content["key"] != key:
+        return None
+    result = content["result"]
+    return Answer(
+        None if result is None else PropertyResult.from_dict(result), content["failure"], content["seconds"]
+    )

@@ -1,0 +1,157 @@
+"""The liquid at zero pressure: density, structure and diffusion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_masses, atomic_numbers
+
+from ase_mlsample.analysis.blocks import block_error
+from ase_mlsample.analysis.diffusion import diffusion_coefficient
+from ase_mlsample.analysis.pair_structure import (
+    bond_angles,
+    first_minimum,
+    radial_distribution,
+    structure_factor,
+)
+from ase_mlsample.samplers.packing import AMU_PER_A3
+from ase_mlsample.validation.liquid import LiquidSettings, liquid_frames
+from ase_mlsample.validation.properties import PropertyResult, Quantity, curve, each_member
+from ase_mlsample.validation.simulation import constant_pressure, constant_volume, thermalised
+
+__all__ = ["liquid_properties"]
+
+#: From which the structure is averaged, at most about so many.
+FRAMES = 60
+#: 1 Å²/fs in 1e-9 m²/s.
+_NM2 = 1e4
+
+
+@each_member
+def liquid_properties(
+    calc: Any,
+    symbol: str,
+    *,
+    temperature_K: float,
+    density: float,
+    n_atoms: int = 216,
+    equilibration_ps: float = 6.0,
+    pressure_ps: float = 20.0,
+    production_ps: float = 20.0,
+    timestep_fs: float = 2.0,
+    r_max: float = 8.0,
+    q_max: float = 7.0,
+    seed: int = 0,
+) -> PropertyResult:
+    """Melt, bring to zero pressure, measure the density; then the structure at that density.
+
+    A grid is melted at twice the temperature and a first density, runs at constant pressure until it has
+    forgotten it and then for the density, and at the mean volume, thermostatted by velocity rescaling, for
+    everything else.
+
+    Parameters
+    ----------
+    calc : ase Calculator
+        Gives the stress.
+    symbol : str
+        The element.
+    temperature_K : float
+    density : float
+        g/cm³; where it is melted, which should be right within a tenth.
+    n_atoms : int
+    equilibration_ps, pressure_ps, production_ps : float
+        Lengths of the runs after melting.
+    timestep_fs : float
+    r_max, q_max : float
+        Ends of g(r), Å, and S(q), 1/Å.
+    seed : int
+        Of the random numbers.
+
+    Returns
+    -------
+    PropertyResult
+        "density", g/cm³, "diffusion", 1e-9 m²/s, both with a statistical error; "first_peak", Å, and
+        "peak_height" of g(r); "coordination" within its first minimum; "main_peak" of S(q), 1/Å;
+        "mean_angle", degrees. Curves "rdf", "structure_factor", "angles" and "displacement" (Å² against ps).
+
+    Raises
+    ------
+    RuntimeError, FloatingPointError
+        When it does not melt, or falls apart.
+    """
+    rng = np.random.default_rng([seed, 1])
+    melt = LiquidSettings(
+        frames=1,
+        temperature_K=(temperature_K, temperature_K),
+        density=(density, density),
+        timestep_fs=timestep_fs,
+    )
+    start = next(iter(liquid_frames(melt, symbol, n_atoms, calc, rng)))
+    atoms = thermalised(start, calc, temperature_K, rng)
+    mass = atomic_masses[atomic_numbers[symbol]] * AMU_PER_A3
+    densities: list[float] = []
+    how: dict[str, Any] = {"temperature_K": temperature_K, "timestep_fs": timestep_fs, "rng": rng}
+    constant_pressure(atoms, duration_ps=equilibration_ps, **how)
+    constant_pressure(
+        atoms,
+        duration_ps=pressure_ps,
+        sample=lambda: densities.append(n_atoms * mass / atoms.get_volume()),
+        **how,
+    )
+    found = block_error(densities)
+    edge = (n_atoms * mass / found.mean) ** (1 / 3)
+    atoms.set_cell(atoms.cell.array * edge / atoms.get_volume() ** (1 / 3), scale_atoms=True)
+    frames: list[Atoms] = []
+    every = max(1, round(20 / timestep_fs))  # 20 fs
+    constant_volume(atoms, duration_ps=1.0, **how)
+    constant_volume(
+        atoms, duration_ps=production_ps, sample=lambda: frames.append(_bare(atoms)), interval=every, **how
+    )
+    quantities, curves = _structure(frames[:: max(1, len(frames) // FRAMES)], r_max, q_max)
+    interval_fs = every * timestep_fs
+    moved = diffusion_coefficient(np.array([frame.positions for frame in frames]), interval_fs)
+    curves["displacement"] = curve(moved.times / 1000, moved.displacement)
+    at = f"at {temperature_K:g} K"
+    first = (
+        Quantity("density", float(found.mean), "g/cm³", f"liquid density {at}", error=float(found.error)),
+        Quantity(
+            "diffusion", _NM2 * moved.coefficient, "1e-9 m²/s", f"diffusion {at}", error=_NM2 * moved.error
+        ),
+    )
+    facts = {
+        "atoms": n_atoms,
+        "temperature_K": temperature_K,
+        "pressure_ps": pressure_ps,
+        "production_ps": production_ps,
+        "timestep_fs": timestep_fs,
+        "seed": seed,
+    }
+    notes = () if found.converged else ("the run is short for the density: its error is a lower bound",)
+    return PropertyResult("liquid", (*first, *quantities), curves, facts, notes)
+
+
+def _bare(atoms: Atoms) -> Atoms:
+    return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
+
+
+def _structure(frames: list[Atoms], r_max: float, q_max: float) -> tuple[list[Quantity], dict[str, Any]]:
+    r, g = radial_distribution(frames, r_max=r_max, bins=round(r_max / 0.05))
+    reach = first_minimum(r, g)
+    q, s = structure_factor(frames, q_max=q_max, bins=round(q_max / 0.08))
+    angles, density, coordination = bond_angles(frames, cutoff=reach)
+    step = angles[1] - angles[0]
+    quantities = [
+        Quantity("first_peak", float(r[np.argmax(g)]), "Å", "first peak of g(r)"),
+        Quantity("peak_height", float(g.max()), "", "height of this peak"),
+        Quantity("coordination", coordination, "", f"neighbours within {reach:.2f} Å"),
+        Quantity("main_peak", float(q[np.argmax(s)]), "1/Å", "main peak of S(q)"),
+        Quantity("mean_angle", float(angles @ density * step), "°", "mean bond angle"),
+    ]
+    curves = {
+        "rdf": curve(r, g),
+        "structure_factor": curve(q, s),
+        "angles": curve(angles, density),
+    }
+    return quantities, curves

@@ -1,0 +1,150 @@
+"""Short molecular dynamics for properties: constant pressure, constant volume, constant energy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from ase import Atoms, units
+from ase.md.verlet import VelocityVerlet
+from numpy.typing import NDArray
+
+from ase_mlsample.dynamics.bussi import BussiThermostat
+from ase_mlsample.dynamics.rescaling import StochasticCellRescaling
+
+__all__ = ["constant_energy", "constant_pressure", "constant_volume", "steps_of", "thermalised"]
+
+FloatArray = NDArray[np.float64]
+
+#: Å³/eV, of the barostat; only its ratio to the time constant matters, and averages depend on neither.
+COMPRESSIBILITY = 2.0
+
+
+def steps_of(duration_ps: float, timestep_fs: float) -> int:
+    """Steps of a duration, at least one."""
+    return max(1, round(1000 * duration_ps / timestep_fs))
+
+
+def thermalised(atoms: Atoms, calc: Any, temperature_K: float, rng: np.random.Generator) -> Atoms:
+    """Copy the atoms with a calculator and random momenta whose sum is zero.
+
+    Parameters
+    ----------
+    atoms : Atoms
+    calc : ase Calculator
+    temperature_K : float
+        Of the momenta. A crystal at rest shares its energy with the potential: give twice its temperature.
+    rng : numpy.random.Generator
+    """
+    copy = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    copy.calc = calc
+    masses = copy.get_masses()[:, None]
+    momenta = np.sqrt(units.kB * temperature_K * masses) * rng.standard_normal((len(copy), 3))
+    copy.set_momenta(momenta - masses / masses.sum() * momenta.sum(axis=0))
+    return copy
+
+
+def constant_pressure(
+    atoms: Atoms,
+    *,
+    temperature_K: float,
+    duration_ps: float,
+    timestep_fs: float,
+    rng: np.random.Generator,
+    pressure_GPa: float = 0.0,
+    sample: Callable[[], None] | None = None,
+    interval: int = 10,
+) -> None:
+    """Run at constant temperature and pressure by stochastic cell rescaling; the atoms move on.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        With momenta and a calculator that gives the stress.
+    temperature_K, duration_ps, timestep_fs, pressure_GPa : float
+    rng : numpy.random.Generator
+    sample : callable, optional
+        Called every `interval` steps.
+    interval : int
+
+    Raises
+    ------
+    FloatingPointError
+        When the volume leaves the range of a half to twice the first, or is not a number.
+    """
+    integrator = StochasticCellRescaling(
+        atoms,
+        timestep_fs * units.fs,
+        temperature_K=temperature_K,
+        compressibility_au=COMPRESSIBILITY,
+        pressure_au=pressure_GPa * units.GPa,
+        taup=500 * units.fs,
+        rng=rng,
+    )
+    first = float(atoms.get_volume())
+
+    def look() -> None:
+        _require_bounded(atoms, first, temperature_K)
+        if sample is not None:
+            sample()
+
+    _run(integrator, steps_of(duration_ps, timestep_fs), look, interval)
+
+
+def constant_volume(
+    atoms: Atoms,
+    *,
+    temperature_K: float,
+    duration_ps: float,
+    timestep_fs: float,
+    rng: np.random.Generator,
+    sample: Callable[[], None] | None = None,
+    interval: int = 10,
+) -> None:
+    """Run at constant temperature and volume by stochastic velocity rescaling, which leaves diffusion alone.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        With momenta and a calculator; they move on.
+    temperature_K, duration_ps, timestep_fs : float
+    rng : numpy.random.Generator
+    sample : callable, optional
+        Called every `interval` steps.
+    interval : int
+    """
+    integrator = VelocityVerlet(atoms, timestep_fs * units.fs)
+    thermostat = BussiThermostat(
+        temperature_K=temperature_K, taut=100 * units.fs, degrees_of_freedom=3 * len(atoms) - 3, rng=rng
+    )
+    integrator.attach(lambda: thermostat.apply(atoms, integrator.dt))
+    _run(integrator, steps_of(duration_ps, timestep_fs), sample, interval)
+
+
+def constant_energy(
+    atoms: Atoms,
+    *,
+    duration_ps: float,
+    timestep_fs: float,
+    sample: Callable[[], None] | None = None,
+    interval: int = 10,
+) -> None:
+    """Run at constant energy; parameters as of :func:`constant_volume`."""
+    integrator = VelocityVerlet(atoms, timestep_fs * units.fs)
+    _run(integrator, steps_of(duration_ps, timestep_fs), sample, interval)
+
+
+def _run(integrator: Any, steps: int, sample: Callable[[], None] | None, interval: int) -> None:
+    for done, _ in enumerate(integrator.irun(steps)):
+        if sample is not None and done and done % interval == 0:
+            sample()
+
+
+def _require_bounded(atoms: Atoms, first: float, temperature: float) -> None:
+    ratio = float(atoms.get_volume()) / first
+    if not 0.5 < ratio < 2.0:
+        raise FloatingPointError(
+            f"the volume became {ratio:.3g} times what it was at {temperature:.0f} K and the given pressure: "
+            "the potential does not hold this phase together"
+        )

@@ -1,0 +1,198 @@
+"""A whole validation: every check of a suite for a model, its members and a reference, as files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future, as_completed
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ase_mlsample._files import write_atomic
+from ase_mlsample.validation.checks import Check
+from ase_mlsample.validation.evaluation import Answer, Source, Task, answer
+from ase_mlsample.validation.literature import literature
+from ase_mlsample.validation.members import members_of
+from ase_mlsample.validation.properties import PropertyResult, plain_json
+from ase_mlsample.validation.verdicts import Row, rows
+
+__all__ = ["Outcome", "Validation", "run_suite"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one check.
+
+    Attributes
+    ----------
+    check, title
+        Its name, and in words.
+    result
+        Of the model with its members, or None when it failed.
+    reference
+        Of the reference calculator, or None.
+    rows
+        Of the table.
+    failure
+        Why there is no result, or empty.
+    seconds
+        Of all its evaluations together.
+    """
+
+    check: str
+    title: str
+    result: PropertyResult | None
+    reference: PropertyResult | None
+    rows: tuple[Row, ...]
+    failure: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """A model's validation, as `validation.json` holds it.
+
+    Attributes
+    ----------
+    suite, symbol
+        Name of the suite and its element.
+    model, reference
+        Names of the calculators; the latter empty without one.
+    members
+        How many the model has.
+    quick
+        Whether settings were those of a quick run.
+    outcomes
+        By check, in the order of the suite.
+    """
+
+    suite: str
+    symbol: str
+    model: str
+    reference: str
+    members: int
+    quick: bool
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def rows(self) -> list[Row]:
+        """All rows."""
+        return [row for outcome in self.outcomes for row in outcome.rows]
+
+    def count(self, verdict: str) -> int:
+        """How many rows have a verdict."""
+        return sum(row.verdict == verdict for row in self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON takes them."""
+        content = asdict(self)
+        return dict(plain_json(content))
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON, whole or not at all."""
+        text = json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=1)
+        write_atomic(path, (text + "\n").encode())
+
+
+def run_suite(
+    checks: Sequence[Check],
+    symbol: str,
+    model: Source,
+    *,
+    suite: str,
+    folder: Path,
+    executor: Executor,
+    reference: Source | None = None,
+    quick: bool = False,
+    members: str = "fast",
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Validation:
+    """Evaluate checks; each answer is a file in ``folder/answers``, and what is there is not done again.
+
+    Parameters
+    ----------
+    checks : sequence of Check
+    symbol : str
+        The element.
+    model : Source
+    suite : str
+        Name of the suite, for the literature.
+    folder : Path
+        Made where it is missing; ``validation.json`` is written into it as checks are done.
+    executor : concurrent.futures.Executor
+        Runs the tasks: of every check the model, then the reference, then each member.
+    reference : Source, optional
+        Evaluated by the same protocol and compared first.
+    quick : bool
+        With the settings of a quick run.
+    members : {"fast", "all", "none"}
+        For which checks members are evaluated; "fast": all but the slow ones.
+    progress : callable, optional
+        Called with what is done, and how many tasks of how many.
+
+    Raises
+    ------
+    ValueError
+        For another word of `members`.
+    """
+    if members not in ("fast", "all", "none"):
+        raise ValueError(f"members must be 'fast', 'all' or 'none', got {members!r}")
+    answers = folder / "answers"
+    answers.mkdir(parents=True, exist_ok=True)
+    n_members = 0 if members == "none" else len(members_of(model.make("float64")))
+    tasks = [
+        task
+        for check in checks
+        for task in _tasks(
+            Task(check, symbol, model, "model", quick=quick),
+            reference,
+            n_members if members == "all" or not check.slow else 0,
+        )
+    ]
+    found: dict[tuple[str, str], Answer] = {}
+    published = literature(suite)
+
+    def gathered() -> Validation:
+        outcomes = [_outcome(check, found, published.get(check.name, {})) for check in checks]
+        known = tuple(outcome for outcome in outcomes if outcome is not None)
+        name = "" if reference is None else reference.name
+        return Validation(suite, symbol, model.name, name, n_members, quick, known)
+
+    waiting: dict[Future[Answer], Task] = {executor.submit(answer, task, answers): task for task in tasks}
+    try:
+        for done, future in enumerate(as_completed(waiting), start=1):
+            task = waiting[future]
+            found[task.check.name, task.who] = future.result()
+            if progress is not None:
+                progress(f"{task.check.name}, {task.who}", done, len(tasks))
+            if all((task.check.name, other.who) in found for other in tasks if other.check is task.check):
+                gathered().save(folder / "validation.json")
+    finally:
+        for future in waiting:
+            future.cancel()
+    return gathered()
+
+
+def _tasks(whole: Task, reference: Source | None, n_members: int) -> list[Task]:
+    """A check of the model, of the reference and of each member."""
+    exact = [] if reference is None else [replace(whole, source=reference, who="reference")]
+    return [whole, *exact, *(replace(whole, who=f"member {k}", member=k) for k in range(n_members))]
+
+
+def _outcome(
+    check: Check, found: Mapping[tuple[str, str], Answer], published: Mapping[str, Any]
+) -> Outcome | None:
+    mine = {who: one for (name, who), one in found.items() if name == check.name}
+    if "model" not in mine:
+        return None
+    model, exact = mine["model"], mine.get("reference")
+    seconds = round(sum(one.seconds for one in mine.values()), 1)
+    reference = None if exact is None else exact.result
+    if model.result is None:
+        return Outcome(check.name, check.title, None, reference, (), model.failure, seconds)
+    alone = sorted((int(who.split()[1]), one) for who, one in mine.items() if who.startswith("member"))
+    result = model.result.with_members([one.result or one.failure for _, one in alone])
+    compared = tuple(rows(check.name, result, reference=reference, published=published))
+    failure = "" if exact is None or exact.result else f"the reference: {exact.failure}"
+    return Outcome(check.name, check.title, result, reference, compared, failure, seconds)

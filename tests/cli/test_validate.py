@@ -1,0 +1,79 @@
+import json
+
+import pytest
+
+from ase_mlsample.cli import main
+from ase_mlsample.cli.validate_table import number
+from tests.calculators.ani_models import silicon_ensemble
+
+SW = "ase_mlsample.calculators:StillingerWeber"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "si.safetensors"
+    silicon_ensemble().save(path)
+    return path
+
+
+def test_validate_writes_and_shows_everything(model, tmp_path, capsys):
+    folder = tmp_path / "checked"
+    words = ["validate", str(model), "--reference", SW, "--only", "elastic"]
+    assert main([*words, "--quick", "--out", str(folder)]) == 0
+    printed = capsys.readouterr().out
+    for text in ("Elastic constants of diamond", "C11", "151.4", "165.8", "reference", "3 members"):
+        assert text in printed
+    content = json.loads((folder / "validation.json").read_text())
+    assert (content["suite"], content["members"], content["quick"]) == ("silicon", 3, True)
+    verdicts = {row["verdict"] for outcome in content["outcomes"] for row in outcome["rows"]}
+    assert verdicts <= {"agrees", "within error", "differs", ""}
+    assert (folder / "deviations.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_failed_check_is_said_and_is_an_exit_status_of_1(tmp_path, capsys):
+    words = ["validate", "tests.validation.two_potentials:soft_silicon", "--suite", "silicon", "--quick"]
+    assert main([*words, "--only", "tin_path", "elastic", "--out", str(tmp_path)]) == 1
+    printed = capsys.readouterr().out
+    assert "tin_path failed: RuntimeError: " in printed
+    assert "C11" in printed
+
+
+def test_list(capsys):
+    assert main(["validate", SW, "--list"]) == 0
+    printed = capsys.readouterr().out
+    assert "suite silicon" in printed
+    assert "melting" in printed
+    assert "slow" in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nothing.safetensors"], "no such model file"),
+        (["ase.calculators.emt:Nothing"], "has no 'Nothing'"),
+        ([SW, "--suite", "tin"], "the suite 'tin' is of Sn, and the model knows Si"),
+        ([SW, "--only", "elasticity"], "no check elasticity"),
+        ([SW, "--workers", "0"], "--workers 0"),
+        ([SW, "--reference-kwargs", "{a: 1}"], "belongs to --reference"),
+        (["ase.calculators.emt:EMT"], "say which suite"),
+    ],
+)
+def test_bad_input(words, message, capsys):
+    assert main(["validate", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (151.424, "151.4"),
+        (5.43095, "5.431"),
+        (0.0, "0.000"),
+        (0.00123, "0.00123"),
+        (1687.3, "1687"),
+        (None, "–"),
+    ],
+)
+def test_numbers(value, text):
+    assert number(value) == text
+    assert number(None) == "–"

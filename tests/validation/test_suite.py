@@ -1,0 +1,97 @@
+import json
+from functools import partial
+
+import pytest
+
+from ase_mlsample.active.executors import SerialExecutor
+from ase_mlsample.calculators import StillingerWeber
+from ase_mlsample.validation import evaluation
+from ase_mlsample.validation.checks import chosen, suite
+from ase_mlsample.validation.evaluation import Source, Task, answer
+from ase_mlsample.validation.suite import run_suite
+from tests.validation.two_potentials import silicon_committee
+
+_, SYMBOL, CHECKS = suite("silicon", ["Si"])
+FEW = chosen(CHECKS, only=["elastic", "tin_path"])
+
+
+def stillinger_weber(precision, **parameters):
+    return StillingerWeber(**parameters)
+
+
+def committee(precision):
+    return silicon_committee()
+
+
+MODEL = Source("three potentials", committee, "three")
+REFERENCE = Source("Stillinger–Weber", partial(stillinger_weber), "sw")
+
+
+def run(folder, **settings):
+    arguments = {"suite": "silicon", "folder": folder, "executor": SerialExecutor(), "quick": True}
+    return run_suite(FEW, SYMBOL, MODEL, **arguments | settings)
+
+
+def test_results_are_written_and_compared(tmp_path):
+    seen = []
+    found = run(tmp_path, reference=REFERENCE, progress=lambda *what: seen.append(what))
+    assert [outcome.check for outcome in found.outcomes] == ["elastic", "tin_path"]
+    rows = {(row.check, row.key): row for row in found.rows}
+    first = rows["elastic", "C11"]
+    assert first.reference == pytest.approx(151.42, abs=0.1)
+    assert first.literature.value == pytest.approx(165.78)
+    assert first.std > 0
+    assert first.verdict == "agrees"
+    assert found.count("agrees") + found.count("within error") + found.count("differs") > 10
+    assert seen[-1][1:] == (10, 10)  # two checks of the model, the reference and three members
+    content = json.loads((tmp_path / "validation.json").read_text())
+    assert content == found.to_dict()
+    assert len(list((tmp_path / "answers").iterdir())) == 10
+
+
+def test_a_second_start_takes_up_what_is_there(tmp_path, monkeypatch):
+    first = run(tmp_path)
+    calls = []
+    original = evaluation.Check.run
+
+    def counted(self, *args, **settings):
+        calls.append(self.name)
+        return original(self, *args, **settings)
+
+    monkeypatch.setattr(evaluation.Check, "run", counted)
+    assert run(tmp_path) == first
+    assert calls == []
+    (tmp_path / "answers" / "elastic.member-1.json").unlink()
+    assert run(tmp_path).rows == first.rows
+    assert calls == ["elastic"]
+    other = Source("another", committee, "another fingerprint")
+    task = Task(FEW[0], SYMBOL, other, "model", quick=True)
+    assert task.key != Task(FEW[0], SYMBOL, MODEL, "model", quick=True).key
+    answer(task, tmp_path / "answers")
+    assert calls == ["elastic", "elastic"]  # an answer of another model does not count
+
+
+def test_settings_and_members_change_the_key():
+    task = Task(FEW[0], SYMBOL, MODEL, "model")
+    keys = {task.key, Task(FEW[1], SYMBOL, MODEL, "model").key}
+    keys.add(Task(FEW[0], SYMBOL, MODEL, "member 0", member=0).key)
+    keys.add(Task(FEW[1], SYMBOL, MODEL, "model", quick=True).key)
+    assert len(keys) == 4
+
+
+def test_a_check_that_fails_does_not_stop_the_others(tmp_path):
+    soft = Source("soft", partial(stillinger_weber, lambda_=1.0), "soft")
+    found = run_suite(
+        FEW, SYMBOL, soft, suite="silicon", folder=tmp_path, executor=SerialExecutor(), quick=True
+    )
+    by_name = {outcome.check: outcome for outcome in found.outcomes}
+    assert set(by_name) == {"elastic", "tin_path"}
+    assert by_name["tin_path"].result is None
+    assert "RuntimeError" in by_name["tin_path"].failure
+    json.loads((tmp_path / "validation.json").read_text())
+
+
+def test_members_or_none(tmp_path):
+    assert all(row.std is None for row in run(tmp_path, members="none").rows)
+    with pytest.raises(ValueError, match="members must be"):
+        run(tmp_path, members="some")
