@@ -7,13 +7,16 @@ from collections.abc import Collection, Mapping
 import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
+from ase.geometry import cell_to_cellpar, minkowski_reduce
 from ase.neighborlist import neighbor_list
+from numpy.typing import NDArray
 
 from ase_mlsample.references.failures import GeometryFailure, SetupFailure
 
 __all__ = ["check_elements", "check_structure", "described", "plain"]
 
 _FRACTION = 0.4
+_SKEW = 45.0  # degrees from 90; GPAW warns of wrong results beyond 50, reduced cells have at most 30
 
 
 def described(atoms: Atoms) -> str:
@@ -24,8 +27,9 @@ def described(atoms: Atoms) -> str:
 def plain(atoms: Atoms, *, periodic: bool, spin: Mapping[str, float] | None = None) -> Atoms:
     """Numbers, positions and cell alone, with initial magnetic moments by element.
 
-    Periodic cells are right-handed: vectors of a left-handed one are turned round, which changes neither the
-    lattice nor any label.
+    Periodic cells are right-handed and not far from upright: vectors of a left-handed one are turned round,
+    those of a skewed one are replaced by the shortest of the same lattice. Positions stay, and so do all
+    labels but for the points in reciprocal space, which the cell determines.
 
     Parameters
     ----------
@@ -34,6 +38,8 @@ def plain(atoms: Atoms, *, periodic: bool, spin: Mapping[str, float] | None = No
     spin : initial moments in μB by element; elements that are not named have none.
     """
     cell = atoms.cell.array
+    if periodic and atoms.pbc.all() and _skewed(cell):
+        cell = minkowski_reduce(cell)[0]  # grids of codes are coarse along long diagonals
     if periodic and np.linalg.det(cell) < 0:
         cell = -cell  # the same lattice, right-handed: ABINIT and VASP refuse others
     pbc = True if periodic else atoms.pbc
@@ -41,6 +47,12 @@ def plain(atoms: Atoms, *, periodic: bool, spin: Mapping[str, float] | None = No
     if spin is not None:
         work.set_initial_magnetic_moments([spin.get(symbol, 0.0) for symbol in work.symbols])
     return work
+
+
+def _skewed(cell: NDArray[np.float64]) -> bool:
+    if abs(np.linalg.det(cell)) == 0 or not np.isfinite(cell).all():
+        return False  # told later what is wrong with it
+    return bool(np.any(np.abs(cell_to_cellpar(cell)[3:] - 90.0) > _SKEW))
 
 
 def check_structure(atoms: Atoms, *, smallest_distance: float | None, needs_cell: bool) -> None:

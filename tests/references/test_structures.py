@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ase_mlsample.calculators import StillingerWeber
 from ase_mlsample.references.failures import GeometryFailure, SetupFailure
 from ase_mlsample.references.structures import check_elements, check_structure, plain
 
@@ -40,6 +43,28 @@ def test_what_is_no_structure():
     assert "no volume" in refused(Atoms("Si", cell=[5, 5, 0], pbc=(1, 1, 0)))
     flat = Atoms("Si", cell=[[5, 0, 0], [0, 5, 0], [5, 5, 1e-9]], pbc=True)
     assert "no volume" in refused(flat)
+
+
+@given(st.lists(st.integers(-3, 3), min_size=3, max_size=3))
+def test_skewed_cells_become_upright_without_a_change_of_the_crystal(multiples):
+    upright = bulk("Si", cubic=True)
+    upright.rattle(0.1, seed=1)
+    upright.calc = StillingerWeber()
+    a, b, c = multiples
+    skewed = Atoms(upright.symbols, positions=upright.positions, pbc=True)
+    skewed.set_cell(np.array([[1, 0, 0], [a, 1, 0], [b, c, 1]]) @ upright.cell.array)
+    work = plain(skewed, periodic=True)
+    assert np.all(np.abs(work.cell.angles() - 90) <= 45)
+    work.calc = StillingerWeber()
+    np.testing.assert_allclose(work.get_forces(), upright.get_forces(), atol=1e-11)
+    np.testing.assert_allclose(work.get_stress(), upright.get_stress(), atol=1e-13)
+
+
+def test_slabs_keep_their_cell():
+    slab = bulk("Si", cubic=True)
+    slab.set_cell([[5.43, 0, 0], [20, 5.43, 0], [0, 0, 30]])
+    slab.pbc = (True, True, False)
+    np.testing.assert_array_equal(plain(slab, periodic=True).cell.array, slab.cell.array)
 
 
 def test_left_handed_cells_are_turned_round():
