@@ -71,6 +71,18 @@ def _with_bars(_app, _kind, _name, _object, _options, lines):
             lines[number] = "".join(parts)
 
 
+def _described(_app, _kind, _name, _object, _options, lines):
+    """Where "name : description." stands in one line, as in settings, the description is no type."""
+    found = []
+    for line in lines:
+        match = re.fullmatch(r"([*\w]+(?:, [*\w]+)*) : (.+)", line)
+        if match and (line.endswith(".") or len(line) > 84):  # a long one goes on in the next line
+            found += [match[1], f"    {match[2]}"]
+        else:
+            found.append(line)
+    lines[:] = found
+
+
 def _plain_factories():
     """Show the functions behind the factories of references, with their signatures."""
     from ase_mlsample import references
@@ -85,4 +97,5 @@ def setup(app):
     """Connect the above."""
     _plain_factories()
     app.connect("source-read", _without_comments)
+    app.connect("autodoc-process-docstring", _described, priority=100)  # numpydoc's is 500
     app.connect("autodoc-process-docstring", _with_bars, priority=900)

@@ -33,7 +33,7 @@ def site(tmp_path_factory):
 
 
 def test_every_public_name_has_a_page(site):
-    packages = [name for name in ase_mlsample.__all__ if name != "__version__"]
+    packages = sorted({*ase_mlsample.__all__, "references", "gui"} - {"__version__"})
     for package in packages:
         module = import_module(f"ase_mlsample.{package}")
         missing = [
@@ -53,8 +53,8 @@ def test_pages_need_no_network(site):
 
 def test_equations_are_drawn_by_the_browser(site):
     text = (site / "theory" / "biases.html").read_text()
-    assert text.count("<math ") > 20
-    assert "mathjax" not in text.lower()
+    assert text.count("<math ") > 10
+    assert not re.search(r"<script[^>]*mathjax", text, flags=re.IGNORECASE)
     assert "\\frac" not in text
 
 
