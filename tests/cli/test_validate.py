@@ -38,6 +38,18 @@ def test_a_failed_check_is_said_and_is_an_exit_status_of_1(tmp_path, capsys):
     assert "C11" in printed
 
 
+@pytest.mark.slow
+def test_two_processes_give_the_same(model, tmp_path):
+    found = []
+    for workers in ("1", "2"):
+        folder = tmp_path / workers
+        words = ["validate", str(model), "--only", "elastic", "eos", "--quick", "--workers", workers]
+        assert main([*words, "--out", str(folder)]) == 0
+        content = json.loads((folder / "validation.json").read_text())
+        found.append([outcome["result"] for outcome in content["outcomes"]])
+    assert found[0] == found[1]
+
+
 def test_list(capsys):
     assert main(["validate", SW, "--list"]) == 0
     printed = capsys.readouterr().out
