@@ -31,7 +31,7 @@ def test_validate_writes_and_shows_everything(model, tmp_path, capsys):
 
 
 def test_a_failed_check_is_said_and_is_an_exit_status_of_1(tmp_path, capsys):
-    words = ["validate", "tests.validation.two_potentials:soft_silicon", "--suite", "silicon", "--quick"]
+    words = ["validate", "tests.validation.silicon_potentials:soft_silicon", "--suite", "silicon", "--quick"]
     assert main([*words, "--only", "tin_path", "elastic", "--out", str(tmp_path)]) == 1
     printed = capsys.readouterr().out
     assert "tin_path failed: RuntimeError: " in printed

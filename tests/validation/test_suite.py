@@ -9,7 +9,7 @@ from ase_mlsample.validation import evaluation
 from ase_mlsample.validation.checks import chosen, suite
 from ase_mlsample.validation.evaluation import Source, Task, answer
 from ase_mlsample.validation.suite import run_suite
-from tests.validation.two_potentials import silicon_committee
+from tests.validation.silicon_potentials import silicon_committee
 
 _, SYMBOL, CHECKS = suite("silicon", ["Si"])
 FEW = chosen(CHECKS, only=["elastic", "tin_path"])
