@@ -1,4 +1,4 @@
-"""Potentials for the tests of properties: a small ensemble around Stillinger–Weber silicon, and a soft one."""
+"""Potentials for the tests: a small ensemble around Stillinger–Weber silicon, and a soft one."""
 
 from ase_mlsample.calculators import Committee, StillingerWeber
 
