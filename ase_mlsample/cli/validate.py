@@ -84,6 +84,7 @@ def run(args: Namespace) -> int:
             suite=name,
             folder=folder,
             executor=executor,
+            workers=args.workers,
             reference=_reference(args),
             quick=args.quick,
             members=args.members,

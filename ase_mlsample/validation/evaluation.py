@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ase_mlsample import __version__
 from ase_mlsample._files import write_atomic
 from ase_mlsample.validation.checks import Check
 from ase_mlsample.validation.members import members_of
 from ase_mlsample.validation.properties import FAILURES, PropertyResult
 
 __all__ = ["Answer", "Source", "Task", "answer"]
-
-_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ class Task:
         """Hash of all that the answer depends on."""
         arguments = self.check.arguments(quick=self.quick)
         parts = (
-            _FORMAT,
+            __version__,
             self.source.fingerprint,
             self.member,
             self.symbol,

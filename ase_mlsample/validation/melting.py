@@ -193,7 +193,7 @@ class _Bar:
         solid = self._energy(thermalised(cube, self.calc, temperature, rng), temperature, 5.0, rng)
         fluid = self._energy(thermalised(liquid, self.calc, temperature, rng), temperature, 8.0, rng)
         atoms = _joined(crystal, liquid, gap=0.3 * (half.get_volume() / len(half)) ** (1 / 3))
-        for _ in range(2):  # momenta drawn anew take up what the joining releases
+        for _ in range(6):  # momenta drawn anew take up what the joining releases
             atoms = thermalised(atoms, self.calc, temperature, rng)
             _run_axial(atoms, duration_ps=0.7, timestep_fs=self.timestep_fs / 2)
         atoms = thermalised(atoms, self.calc, temperature, rng)

@@ -15,7 +15,7 @@ from ase_mlsample.validation.relaxation import relaxed_crystal
 if TYPE_CHECKING:
     from phonopy import Phonopy
 
-__all__ = ["BRANCHES", "harmonic", "phonon_bands", "thermal_functions"]
+__all__ = ["BRANCHES", "STABLE", "harmonic", "phonon_bands", "thermal_functions"]
 
 FloatArray = NDArray[np.float64]
 
@@ -30,6 +30,10 @@ BRANCHES: dict[str, dict[str, dict[str, tuple[int, ...]]]] = {
     "bcc": {"N": {"T1": (0,), "T2": (1,), "L": (2,)}, "H": {"LT": (0, 1, 2)}},
     "beta-tin": {"G": {"TO": (3, 4), "LO": (5,)}},
 }
+
+
+#: THz; an imaginary frequency smaller than this is noise about zero.
+STABLE = 0.05
 
 
 def harmonic(calc: Any, crystal: Atoms, *, width: float = 15.0, displacement: float = 0.01) -> Phonopy:
@@ -106,8 +110,8 @@ def thermal_functions(
 
     phonon.run_mesh([mesh] * 3, is_gamma_center=True)
     lowest = float(phonon.mesh.frequencies.min())
-    if lowest < -0.05:
-        raise RuntimeError(f"the crystal is dynamically unstable: a mode has {lowest:.2f} THz (imaginary)")
+    if lowest < -STABLE:
+        raise RuntimeError(_unstable(lowest))
     phonon.run_thermal_properties(temperatures=np.asarray(temperatures, float), cutoff_frequency=0.01)
     found = phonon.thermal_properties
     atoms = len(phonon.primitive)
@@ -180,12 +184,12 @@ def phonon_bands(
         "bands": curve(along, bands.T),
         "dos": curve(dos.frequency_points, np.asarray(dos.dos) / len(ground)),
     }
-    notes: list[str] = []
-    try:
+    notes = []
+    if extremes[0] < -STABLE:
+        notes.append(_unstable(extremes[0]))
+    else:
         curves["heat_capacity"], more = _thermal(phonon, temperature_K, mesh)
         quantities += more
-    except RuntimeError as error:
-        notes.append(str(error))
     facts = {
         "supercell": len(phonon.supercell),
         "displacement_A": displacement,
@@ -194,6 +198,10 @@ def phonon_bands(
         "temperature_K": temperature_K,
     }
     return PropertyResult("phonons", tuple(quantities), curves, facts, tuple(notes))
+
+
+def _unstable(lowest: float) -> str:
+    return f"the crystal is dynamically unstable: a mode has {lowest:.2f} THz (imaginary)"
 
 
 def _frequencies(phonon: Phonopy, points: ArrayLike) -> FloatArray:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,7 @@ def run_suite(
     suite: str,
     folder: Path,
     executor: Executor,
+    workers: int = 1,
     reference: Source | None = None,
     quick: bool = False,
     members: str = "fast",
@@ -122,6 +124,8 @@ def run_suite(
         Made where it is missing; ``validation.json`` is written into it as checks are done.
     executor : concurrent.futures.Executor
         Runs the tasks: of every check the model, then the reference, then each member.
+    workers : int
+        Tasks that it is given at a time.
     reference : Source, optional
         Evaluated by the same protocol and compared first.
     quick : bool
@@ -159,19 +163,33 @@ def run_suite(
         name = "" if reference is None else reference.name
         return Validation(suite, symbol, model.name, name, n_members, quick, known)
 
-    waiting: dict[Future[Answer], Task] = {executor.submit(answer, task, answers): task for task in tasks}
-    try:
-        for done, future in enumerate(as_completed(waiting), start=1):
-            task = waiting[future]
-            found[task.check.name, task.who] = future.result()
-            if progress is not None:
-                progress(f"{task.check.name}, {task.who}", done, len(tasks))
-            if all((task.check.name, other.who) in found for other in tasks if other.check is task.check):
-                gathered().save(folder / "validation.json")
-    finally:
-        for future in waiting:
-            future.cancel()
+    for done, (task, one) in enumerate(_answered(tasks, answers, executor, workers), start=1):
+        found[task.check.name, task.who] = one
+        if progress is not None:
+            progress(f"{task.check.name}, {task.who}", done, len(tasks))
+        if all((task.check.name, other.who) in found for other in tasks if other.check is task.check):
+            gathered().save(folder / "validation.json")
     return gathered()
+
+
+def _answered(
+    tasks: Sequence[Task], folder: Path, executor: Executor, workers: int
+) -> Iterator[tuple[Task, Answer]]:
+    """Answers as they come, never more tasks under way than there are workers."""
+    left = iter(tasks)
+    running: dict[Future[Answer], Task] = {}
+    try:
+        while True:
+            for task in itertools.islice(left, workers - len(running)):
+                running[executor.submit(answer, task, folder)] = task
+            if not running:
+                return
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield running.pop(future), future.result()
+    finally:
+        for future in running:
+            future.cancel()
 
 
 def _tasks(whole: Task, reference: Source | None, n_members: int) -> list[Task]:

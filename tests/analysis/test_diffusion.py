@@ -13,11 +13,11 @@ def test_displacement_against_the_definition():
         assert found[lag] == pytest.approx(np.mean(pairs), abs=1e-9)
 
 
-@pytest.mark.parametrize("n_atoms", [2, 64])
+@pytest.mark.parametrize("n_atoms", [2, 20])
 def test_ideal_langevin_particles(n_atoms):
     # free particles with friction γ: D = k_BT/(m γ), reached after a few 1/γ
     rng = np.random.default_rng(1)
-    kT, mass, friction, dt, steps = 0.1, 2.0, 0.5, 0.5, 40_000
+    kT, mass, friction, dt, steps = 0.1, 2.0, 0.5, 0.5, 20_000
     c = np.exp(-friction * dt)
     velocities = np.empty((steps, n_atoms, 3))
     v = np.sqrt(kT / mass) * rng.standard_normal((n_atoms, 3))
@@ -28,7 +28,7 @@ def test_ideal_langevin_particles(n_atoms):
     exact = kT / mass * dt * (1 + c) / (1 - c) / 2
     found = diffusion_coefficient(velocities.cumsum(axis=0) * dt, dt, parts=10, window=(0.02, 0.1))
     assert found.coefficient == pytest.approx(exact, abs=4 * found.error)
-    assert found.error < 0.1 * exact * (4 if n_atoms == 2 else 1)
+    assert found.error < 0.5 * exact
 
 
 def test_a_drift_of_all_does_not_diffuse():

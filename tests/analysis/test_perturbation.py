@@ -39,7 +39,7 @@ def test_gaussian_differences():
     assert found.effective == pytest.approx(found.samples * np.exp(-0.64), rel=0.15)
 
 
-def test_two_potentials_against_quadrature():
+def test_silicon_potentials_against_quadrature():
     def first(s, y):
         return 0.25 * s**4 + 0.5 * y**2
 

@@ -31,11 +31,23 @@ def test_validate_writes_and_shows_everything(model, tmp_path, capsys):
 
 
 def test_a_failed_check_is_said_and_is_an_exit_status_of_1(tmp_path, capsys):
-    words = ["validate", "tests.validation.two_potentials:soft_silicon", "--suite", "silicon", "--quick"]
+    words = ["validate", "tests.validation.silicon_potentials:soft_silicon", "--suite", "silicon", "--quick"]
     assert main([*words, "--only", "tin_path", "elastic", "--out", str(tmp_path)]) == 1
     printed = capsys.readouterr().out
     assert "tin_path failed: RuntimeError: " in printed
     assert "C11" in printed
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_same(model, tmp_path):
+    found = []
+    for workers in ("1", "2"):
+        folder = tmp_path / workers
+        words = ["validate", str(model), "--only", "elastic", "eos", "--quick", "--workers", workers]
+        assert main([*words, "--out", str(folder)]) == 0
+        content = json.loads((folder / "validation.json").read_text())
+        found.append([outcome["result"] for outcome in content["outcomes"]])
+    assert found[0] == found[1]
 
 
 def test_list(capsys):

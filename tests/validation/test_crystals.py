@@ -24,16 +24,15 @@ def test_stillinger_weber_silicon():
 
 
 def test_against_relaxation_of_the_lengths_alone():
-    result = prototype_energies(EMT(), "Al", prototypes=("fcc", "hcp", "bcc"), ground="fcc")
+    result = prototype_energies(EMT(), "Al", prototypes=("fcc", "hcp"), ground="fcc")
     energies, shapes = {}, {}
-    for name in ("fcc", "hcp", "bcc"):
+    for name in ("fcc", "hcp"):
         start = crystal_of("Al", name)
         atoms = scaled(start, relaxed_scales(start, EMT(), spacegroup=PROTOTYPES[name].spacegroup))
         atoms.calc = EMT()
         energies[name], shapes[name] = atoms.get_potential_energy() / len(atoms), atoms.cell.lengths()
-    for name in ("hcp", "bcc"):
-        expected = 1000 * (energies[name] - energies["fcc"])
-        assert result[f"energy.{name}"].value == pytest.approx(expected, abs=0.01)
+    expected = 1000 * (energies["hcp"] - energies["fcc"])
+    assert result["energy.hcp"].value == pytest.approx(expected, abs=0.01)
     assert result["a.hcp"].value == pytest.approx(shapes["hcp"][0], abs=1e-3)
     assert result["c/a.hcp"].value == pytest.approx(shapes["hcp"][2] / shapes["hcp"][0], abs=1e-3)
     assert result["a.fcc"].value == pytest.approx(shapes["fcc"][0] * np.sqrt(2), abs=1e-3)

@@ -12,7 +12,7 @@ from ase_mlsample.validation.liquid_state import liquid_properties
 from ase_mlsample.validation.melting import AxialPressure, melting_point
 from ase_mlsample.validation.simulation import constant_pressure, constant_volume, thermalised
 from ase_mlsample.validation.thermal_expansion import expansion_by_dynamics, mean_length
-from tests.validation.two_potentials import silicon_committee
+from tests.validation.silicon_potentials import silicon_committee
 
 SILICON = crystal_of("Si", "diamond", conventional=True)
 

@@ -11,7 +11,7 @@ from ase_mlsample.validation.equation_of_state import equations_of_state
 from ase_mlsample.validation.members import members_of
 from ase_mlsample.validation.properties import PropertyResult, Quantity, each_member
 from tests.calculators.ani_models import silicon_ensemble
-from tests.validation.two_potentials import silicon_committee
+from tests.validation.silicon_potentials import silicon_committee
 
 
 def test_members_of_an_ensemble_are_its_networks_alone():

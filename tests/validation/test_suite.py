@@ -9,7 +9,7 @@ from ase_mlsample.validation import evaluation
 from ase_mlsample.validation.checks import chosen, suite
 from ase_mlsample.validation.evaluation import Source, Task, answer
 from ase_mlsample.validation.suite import run_suite
-from tests.validation.two_potentials import silicon_committee
+from tests.validation.silicon_potentials import silicon_committee
 
 _, SYMBOL, CHECKS = suite("silicon", ["Si"])
 FEW = chosen(CHECKS, only=["elastic", "tin_path"])
@@ -69,6 +69,32 @@ def test_a_second_start_takes_up_what_is_there(tmp_path, monkeypatch):
     assert task.key != Task(FEW[0], SYMBOL, MODEL, "model", quick=True).key
     answer(task, tmp_path / "answers")
     assert calls == ["elastic", "elastic"]  # an answer of another model does not count
+
+
+def test_what_was_done_before_an_interruption_is_kept(tmp_path, monkeypatch):
+    seen = []
+
+    def interrupted(what, done, total):
+        seen.append(what)
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, progress=interrupted)
+    assert seen[:2] == ["elastic, model", "elastic, member 0"]  # told as they come
+    assert len(list((tmp_path / "answers").iterdir())) == 5
+    content = json.loads((tmp_path / "validation.json").read_text())
+    assert content["outcomes"][0]["check"] == "elastic"
+    calls = []
+    original = evaluation.Check.run
+
+    def counted(self, *args, **settings):
+        calls.append(self.name)
+        return original(self, *args, **settings)
+
+    monkeypatch.setattr(evaluation.Check, "run", counted)
+    run(tmp_path)
+    assert calls == ["tin_path"] * 3
 
 
 def test_settings_and_members_change_the_key():

@@ -1,4 +1,4 @@
-"""A small ensemble for the tests of properties: Stillinger–Weber silicon and two near it."""
+"""Potentials for the tests: a small ensemble around Stillinger–Weber silicon, and a soft one."""
 
 from ase_mlsample.calculators import Committee, StillingerWeber
 
