@@ -138,6 +138,78 @@ class Dataset(Sequence[Atoms]):
         return cls.combine(dict(zip(names, zip(sets, weights, strict=True), strict=True)))
 
     @classmethod
+    def from_deepmd(
+        cls,
+        path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        *,
+        type_map: Sequence[str] | None = None,
+    ) -> Self:
+        """Read deepmd-kit's data systems (npy): ``type.raw`` and, in each ``set.*``, coord, box, energy, ….
+
+        Virials become stresses, -virial / V. Systems of mixed types are read too. Where several systems are
+        read, ``config_type`` names the folder of each.
+
+        Parameters
+        ----------
+        path
+            A system, or a folder with systems at any depth, or several of these.
+        type_map
+            Elements by type index, for systems without a ``type_map.raw``.
+
+        Raises
+        ------
+        FileNotFoundError
+            If a folder, a coordinate, box or energy file is missing.
+        ValueError
+            If files do not fit together, types are not elements, or energies depend on more than the atoms.
+
+        References
+        ----------
+        deepmd-kit 3, documentation, "System".
+        """
+        from ase_mlsample.training.deepmd_systems import read_systems
+
+        return cls(read_systems(path, type_map=type_map))
+
+    def to_deepmd(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        type_map: Sequence[str] | None = None,
+        dtype: str = "float64",
+    ) -> list[Path]:
+        """Write deepmd-kit's data systems (npy) into a new folder, which appears whole or not at all.
+
+        Frames with the same elements in the same order, the same periodicity and the same kinds of labels
+        share a system. ``config_type`` and other ``info`` have no place in that format.
+
+        Parameters
+        ----------
+        folder
+            Where to; it must not hold anything yet.
+        type_map
+            Elements in the order of the types; default: :attr:`symbols`.
+        dtype
+            "float64" or "float32"; energies are always in double precision.
+
+        Returns
+        -------
+        list of Path
+            The systems' folders, named after their formulas.
+
+        Raises
+        ------
+        FileExistsError
+            If the folder holds something.
+        ValueError
+            For frames periodic in some directions only, or with a weight other than 1.
+        """
+        from ase_mlsample.training.deepmd_systems import write_systems
+
+        elements = self.symbols if type_map is None else tuple(type_map)
+        return write_systems(self._frames, self._labels, folder, type_map=elements, dtype=dtype)
+
+    @classmethod
     def combine(cls, sets: "Mapping[str, Dataset | tuple[Dataset, float]]") -> Self:
         """One set of several, each with a name and, where given, a weight.
 
