@@ -168,7 +168,7 @@ def _break(system: Path, what: str) -> None:
         ("no sets", r"no set\.\* folder"),
         ("no map", r"no type_map\.raw.*give type_map=\[\.\.\.\]"),
         ("map", r"types \['Si1'\] of .* are no chemical elements"),
-        ("short map", r"atoms of type 1; the type map ends with 0 \\(0 Si\\)"),
+        ("short map", r"atoms of type 1; the type map ends with 0 \(0 Si\)"),
         ("types", r"type\.raw does not hold one whole number an atom"),
         ("no types", "at least one atom"),
         ("fparam", r"fparam\.npy: its energies depend on more than the atoms"),
