@@ -17,7 +17,7 @@ TYPE_EMBEDDINGS = ("pair", "one-side")
 
 @dataclass(frozen=True, kw_only=True)
 class DeepPotentialParameters:
-    """What defines a Deep Potential, by Zhang et al. (NeurIPS 31, 4436, 2018), as deepmd-kit's se_e2_a has it.
+    """What defines a Deep Potential [Zhang et al., NeurIPS 31, 4436 (2018)]: the se_e2_a of deepmd-kit.
 
     With u = clip((r − r_s)/(r_c − r_s), 0, 1) and w = 1 + u³(−6u² + 15u − 10), a neighbour j of the atom i,
     at the vector (x, y, z) of length r, is the row R = (w/r)(1, x/r, y/r, z/r) of the environment matrix.
