@@ -157,7 +157,7 @@ class TorchANI:
         pairs = torch.from_numpy(np.stack([first[half], geometry.second[half]]).astype(np.int64))
         vectors = torch.from_numpy(geometry.vectors[half])
         vectors = vectors + displacement[pairs[1]] - displacement[pairs[0]]
-        dtype = batch.aev.dtype
+        dtype = batch.inputs.dtype
         neighbors = Neighbors(pairs, vectors.norm(dim=-1).to(dtype), (-vectors).to(dtype))
         nowhere = torch.zeros(1, len(batch.atoms), 3, dtype=dtype)
         aev = self._computer.compute_from_neighbors(batch.species.unsqueeze(0), nowhere, neighbors)[0]

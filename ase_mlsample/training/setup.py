@@ -102,7 +102,7 @@ class Setup:
                 learned = np.flatnonzero(~split.held_out & (dataset.weights > 0))
                 start = _refitted(model, networks, features, targets, composition=composition, frames=learned)
         else:
-            standardisation = Standardisation.of(features.aev, features.species, len(symbols))
+            standardisation = Standardisation.of(features.inputs, features.species, len(symbols))
             features.standardise(standardisation)
             networks = _new_networks(model, aev, symbols, settings, rng)
             start = ANIModel(
@@ -223,7 +223,7 @@ def _taken_over(
     networks = model.networks.copy(dtype=settings.precision)
     freeze(networks, settings.freeze)
     standardisation = Standardisation.of(
-        features.aev, features.species, len(model.symbols), untouched=_frozen_inputs(networks)
+        features.inputs, features.species, len(model.symbols), untouched=_frozen_inputs(networks)
     )
     networks = standardisation.unfolded(networks)
     freeze(networks, settings.freeze)
