@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "evaluations.hpp"
 #include "scratch.hpp"
 
 namespace mlsample {
@@ -13,9 +14,6 @@ namespace {
 constexpr int64_t kBlock = network_block;  // atoms
 constexpr int64_t kPairs = 16;  // whose pairs are found at a time, and stay in the first cache until they are gathered
 constexpr int64_t kRows = 8;    // that the networks take at a time
-
-int64_t rounded_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
-int64_t aligned(int64_t bytes) { return rounded_up(bytes, 64); }
 
 // A thread's memory for one block.
 template <class T>
@@ -109,27 +107,11 @@ private:
         }
         networks_.run(graph_.species + begin, count, block.aev, mean_, block.energies, kBlock, block.weights,
                       kBlock * length, block.networks);
-        put_energies(block.energies, begin, count, energies);
+        put_member_energies(block.energies, networks_.members(), kBlock, mean_, begin, end, graph_.n_atoms, energies);
         for_pieces(graph_, begin, end, [&](int64_t f, int64_t from, int64_t to) {
             backward.virial = virial + 9 * f;
             sweep(kernels_.gradient, backward, f, from, to);
         });
-    }
-
-    // Where all members agree the mean is exactly what they agree on.
-    void put_energies(const T* from, int64_t begin, int64_t count, double* energies) const {
-        const int members = networks_.members();
-        for (int64_t k = 0; k < count && mean_; ++k) {
-            const double first = static_cast<double>(from[k]);
-            double sum = 0;
-            for (int m = 1; m < members; ++m) sum += static_cast<double>(from[m * kBlock + k]) - first;
-            energies[begin + k] = first + sum / members;
-        }
-        for (int m = 0; m < members && !mean_; ++m) {
-            for (int64_t k = 0; k < count; ++k) {
-                energies[m * graph_.n_atoms + begin + k] = static_cast<double>(from[m * kBlock + k]);
-            }
-        }
     }
 
     void sweep(int64_t (*kernel)(const AevTask<T>&), AevTask<T>& task, int64_t f, int64_t begin, int64_t end) const {
@@ -169,15 +151,9 @@ template <class T>
 void evaluate_ani(const Aev& aev, const Networks<T>& networks, const NeighborList& neighbors, const int32_t* species,
                   bool mean, double* energies, double* gradient, double* virial) {
     require_fitting(aev, networks);
-    if (neighbors.cutoff() < aev.settings().radial_cutoff) {
-        throw std::invalid_argument("the neighbour list ends at " + std::to_string(neighbors.cutoff()) +
-                                    " Å, before the AEV's cutoff of " +
-                                    std::to_string(aev.settings().radial_cutoff) + " Å");
-    }
-    const int64_t frame[2] = {0, neighbors.size()};
-    const std::vector<int64_t>& first = neighbors.candidates().first;
-    const AevGraph graph{neighbors.size(), first.back(), 1, species, first.data(), nullptr, nullptr, frame};
-    Evaluation<T>(aev, networks, graph, &neighbors, mean).run(energies, gradient, virial);
+    require_reach(neighbors, aev.settings().radial_cutoff, "AEV");
+    const CandidateGraph candidates(neighbors, species);
+    Evaluation<T>(aev, networks, candidates.graph, &neighbors, mean).run(energies, gradient, virial);
 }
 
 template void evaluate_ani(const Aev&, const Networks<float>&, const AevGraph&, bool, double*, double*, double*);

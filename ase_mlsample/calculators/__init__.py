@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ase_mlsample.calculators.biased import BiasedCalculator
     from ase_mlsample.calculators.committee import Committee
     from ase_mlsample.calculators.coupled_torsions import CoupledTorsions
+    from ase_mlsample.calculators.deep_potential import DeepPotentialEnsemble
     from ase_mlsample.calculators.model_calculator import ModelCalculator
     from ase_mlsample.calculators.model_potentials import DoubleWell, ModelPotential, MullerBrown, WolfeQuapp
     from ase_mlsample.calculators.prediction import Calibration, Prediction, Spread
@@ -22,6 +23,7 @@ __all__ = [
     "Calibration",
     "Committee",
     "CoupledTorsions",
+    "DeepPotentialEnsemble",
     "DoubleWell",
     "MLCalculator",
     "ModelCalculator",
@@ -42,6 +44,7 @@ __getattr__, __dir__ = lazy_names(
         "Calibration": "prediction",
         "Committee": "committee",
         "CoupledTorsions": "coupled_torsions",
+        "DeepPotentialEnsemble": "deep_potential",
         "DoubleWell": "model_potentials",
         "MLCalculator": "base",
         "ModelCalculator": "model_calculator",

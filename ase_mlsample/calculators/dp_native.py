@@ -1,0 +1,119 @@
+"""The native backend of the Deep Potential: compiled environment, networks and sweep back, on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ase_mlsample import _core
+from ase_mlsample.calculators.ani_graph import Graph, MemberSums
+from ase_mlsample.calculators.dp_layers import DenseLayers
+from ase_mlsample.calculators.dp_model import DeepPotentialModel
+from ase_mlsample.calculators.dp_tables import (
+    EmbeddingTables,
+    TabulationError,
+    embedding_layers,
+    embedding_values,
+)
+
+__all__ = ["NativeBackend"]
+
+
+class NativeBackend:
+    """All members on the neighbours of one atom after another, block by block.
+
+    Parameters
+    ----------
+    model : DeepPotentialModel
+        The ensemble; its weights are copied.
+    dtype : str
+        "float32" or "float64", for environment matrix and networks; distances and sums are in double in both.
+    tabulated : bool or None
+        Whether embeddings come from quintic polynomials or from the networks themselves; by default they are
+        tabulated in single precision alone.
+
+    Attributes
+    ----------
+    tabulation_error : TabulationError or None
+        Of the tables, measured between their nodes; None without.
+
+    Raises
+    ------
+    ValueError
+        For embedding networks that are too steep for a table.
+    """
+
+    tabulation_error: TabulationError | None
+
+    def __init__(self, model: DeepPotentialModel, *, dtype: str, tabulated: bool | None = None) -> None:
+        p, kinds = model.parameters, len(model.symbols)
+        layers, pairs = embedding_layers(model), (model.n_members, kinds, kinds)
+        empty = embedding_values(layers, np.zeros(1)).value.reshape(*pairs, -1)
+        embeddings: dict[str, Any] = {"layers": _arrays(layers, dtype)[:2]}
+        self.tabulation_error = None
+        if dtype == "float32" if tabulated is None else tabulated:
+            tables = EmbeddingTables.made(layers)
+            shape = (*pairs, *tables.coefficients.shape[1:])
+            embeddings = {"tables": _contiguous(tables.coefficients, dtype).reshape(shape)}
+            self.tabulation_error = tables.error
+        self._potential = _core.DeepPotential(
+            cutoff=p.cutoff,
+            switch_start=p.switch_start,
+            axis=p.axis_neurons,
+            slots=np.array(p.slots, dtype=np.float64),
+            mean=_contiguous(model.mean),
+            std_radial=_contiguous(model.std_radial),
+            std_angular=_contiguous(model.std_angular),
+            empty=_contiguous(empty, dtype),
+            fittings=[_arrays(network, dtype) for network in model.fittings],
+            **embeddings,
+        )
+
+    def evaluate(self, graph: Graph, *, members: bool) -> MemberSums:
+        """Energies of the members' mean or (`members`) of each, and the derivatives of their sums.
+
+        Parameters
+        ----------
+        graph : Graph
+            The structures.
+        members : bool
+            Whether to give every member's.
+        """
+        edges = (graph.first, graph.second, graph.vectors, graph.frame_first)
+        return MemberSums(*self._potential.evaluate(graph.species, *edges, mean=not members))
+
+    def evaluate_placed(
+        self, species: NDArray[np.int32], neighbors: _core.NeighborList, *, members: bool
+    ) -> MemberSums:
+        """The same for one structure, whose pairs are found on the way and never all held at once.
+
+        Parameters
+        ----------
+        species : (N,) array
+            Species indices.
+        neighbors : NeighborList
+            A list that was told where the atoms are.
+        members : bool
+            As for `evaluate`.
+        """
+        return MemberSums(*self._potential.evaluate(species, neighbors, mean=not members))
+
+
+def _contiguous(array: NDArray[Any], dtype: str = "float64") -> NDArray[Any]:
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
+def _arrays(
+    layers: DenseLayers, dtype: str
+) -> tuple[list[NDArray[Any]], list[NDArray[Any]], list[NDArray[Any] | None]]:
+    """Weights (M, out, in), biases and timesteps (M, 1, out), as the compiled networks take them."""
+
+    def rows(arrays: Sequence[NDArray[Any] | None]) -> list[NDArray[Any] | None]:
+        return [None if array is None else _contiguous(array[:, None], dtype) for array in arrays]
+
+    weights = [_contiguous(weight, dtype) for weight in layers.weights]
+    biases = [_contiguous(bias[:, None], dtype) for bias in layers.biases]
+    return weights, biases, rows(layers.timesteps)
