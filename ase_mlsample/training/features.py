@@ -5,7 +5,7 @@ and the derivative of a loss L(Jᵀg) by g is J (dL/dJᵀg): products with the f
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -202,6 +202,16 @@ class FrameSet(ABC):
     @abstractmethod
     def slopes(self, species: torch.Tensor) -> torch.Tensor:
         """(N, L) or (1, L) derivative of the inputs of atoms by what `derivatives` are of."""
+
+    def follow(self, networks: Any) -> None:  # noqa: B027 - most have nothing to do
+        """Keep the inputs good enough for networks that have changed; AEVs always are."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the inputs."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:  # noqa: B027 - most have no state
+        """Go on from the state of a checkpoint."""
 
     def batch(self, frames: NDArray[np.int64]) -> Batch:
         """The given frames as one batch."""

@@ -8,12 +8,11 @@ Jacobian.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from ase import Atoms
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -142,8 +141,8 @@ class MomentSet(FrameSet):
 
     Parameters
     ----------
-    frames
-        Structures.
+    geometry
+        Frames and their pairs within the cutoff.
     parameters
         Of the Deep Potential.
     double
@@ -157,13 +156,13 @@ class MomentSet(FrameSet):
     Raises
     ------
     ValueError
-        If two atoms lie on top of each other, an element is not covered, or no two atoms are neighbours.
+        If no two atoms are neighbours.
     """
 
     def __init__(
-        self, frames: Sequence[Atoms], parameters: DeepPotentialParameters, *, double: bool = False
+        self, geometry: Geometry, parameters: DeepPotentialParameters, *, double: bool = False
     ) -> None:
-        super().__init__(Geometry.of_frames(frames, parameters.symbols, cutoff=parameters.cutoff))
+        super().__init__(geometry)
         self.parameters = parameters
         self.double = double
         s, _ = switched_inverse(np.linalg.norm(self.geometry.vectors, axis=1), parameters)
@@ -189,6 +188,22 @@ class MomentSet(FrameSet):
         if terms != self.expansion.terms:
             self.expansion.set_terms(terms)
             self._set_inputs()
+
+    def follow(self, networks: Any) -> None:
+        """Take more polynomials while they fall short of the precision of the `ExpandedNetworks`."""
+        before = self.expansion.terms
+        while networks.deviation() > 1.0:
+            self.expansion.refine()
+        if self.expansion.terms != before:
+            self._set_inputs()
+
+    def state(self) -> dict[str, Any]:
+        """The number of polynomials."""
+        return {"terms": self.expansion.terms}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take as many polynomials as a checkpoint says."""
+        self.set_terms(int(state["terms"]))
 
     def derivatives(self, geometry: Geometry) -> Derivatives:
         """The Jacobian of the moments of some of the frames."""

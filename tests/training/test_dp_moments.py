@@ -12,17 +12,18 @@ from ase_mlsample.calculators.dp_torch import TorchBackend
 from ase_mlsample.training.evaluation import predict, training_output
 from ase_mlsample.training.expanded import ExpandedNetworks
 from ase_mlsample.training.expansion import Expansion
+from ase_mlsample.training.features import Geometry
 from ase_mlsample.training.moments import MomentSet
 from tests.calculators.dp_models import crowded, random_model
 
 
 def expanded(model, frames, *, double=True):
-    features = MomentSet(frames, model.parameters, double=double)
+    geometry = Geometry.of_frames(frames, model.symbols, cutoff=model.parameters.cutoff)
+    features = MomentSet(geometry, model.parameters, double=double)
     networks = DeepPotentialNetworks(model, dtype="float64" if double else "float32")
-    expanded = ExpandedNetworks(networks, features.expansion)
-    while expanded.deviation() > 1:
-        features.set_terms(2 * features.expansion.terms)
-    return features, expanded
+    networks = ExpandedNetworks(networks, features.expansion)
+    features.follow(networks)
+    return features, networks
 
 
 def exact(model, frames):
@@ -120,4 +121,4 @@ def test_atoms_without_neighbours():
     np.testing.assert_allclose(output.energies, exact(model, frames)[0], rtol=0, atol=1e-10)
     assert not output.gradient[:, 8:].any()
     with pytest.raises(ValueError, match="no two atoms"):
-        MomentSet(frames[1:], model.parameters)
+        MomentSet(Geometry.of_frames(frames[1:], ["Si"], cutoff=4.5), model.parameters)
