@@ -178,7 +178,9 @@ class TorchBackend:
         frames = torch.arange(n_frames, device=self._device)
         frame = frames.repeat_interleave(tensor(np.diff(graph.frame_first)))[first]
         energies = member_energies(networks, vectors, first, second, species)
-        (slopes,) = torch.autograd.grad(energies.sum(), vectors, materialize_grads=True)
+        slopes = torch.zeros_like(vectors)
+        if energies.requires_grad:  # not without neighbours
+            (slopes,) = torch.autograd.grad(energies.sum(), vectors)
         gradient = vectors.new_zeros((n_atoms, 3)).index_add(0, second, slopes).index_add(0, first, -slopes)
         products = slopes.unsqueeze(-1) * vectors.detach().unsqueeze(-2)
         virial = vectors.new_zeros((n_frames, 3, 3)).index_add(0, frame, products)
