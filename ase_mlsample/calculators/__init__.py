@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ase_mlsample.calculators.committee import Committee
     from ase_mlsample.calculators.coupled_torsions import CoupledTorsions
     from ase_mlsample.calculators.deep_potential import DeepPotentialEnsemble
+    from ase_mlsample.calculators.deepmd_models import DeepmdEnsemble
     from ase_mlsample.calculators.model_calculator import ModelCalculator
     from ase_mlsample.calculators.model_potentials import DoubleWell, ModelPotential, MullerBrown, WolfeQuapp
     from ase_mlsample.calculators.prediction import Calibration, Prediction, Spread
@@ -24,6 +25,7 @@ __all__ = [
     "Committee",
     "CoupledTorsions",
     "DeepPotentialEnsemble",
+    "DeepmdEnsemble",
     "DoubleWell",
     "MLCalculator",
     "ModelCalculator",
@@ -45,6 +47,7 @@ __getattr__, __dir__ = lazy_names(
         "Committee": "committee",
         "CoupledTorsions": "coupled_torsions",
         "DeepPotentialEnsemble": "deep_potential",
+        "DeepmdEnsemble": "deepmd_models",
         "DoubleWell": "model_potentials",
         "MLCalculator": "base",
         "ModelCalculator": "model_calculator",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Literal, Self
 
 from ase_mlsample.calculators.network_ensemble import NetworkEnsemble, Runtime
 
 if TYPE_CHECKING:
+    from ase_mlsample.calculators.deepmd_models import DeepmdEnsemble
     from ase_mlsample.calculators.dp_model import DeepPotentialModel
     from ase_mlsample.calculators.dp_tables import TabulationError
 
@@ -59,6 +62,69 @@ class DeepPotentialEnsemble(NetworkEnsemble):
 
         backend = (self._runtime or self._start()).backend
         return backend.tabulation_error if isinstance(backend, NativeBackend) else None
+
+    @staticmethod
+    def from_deepmd(files: str | PathLike[str] | Sequence[str | PathLike[str]]) -> DeepmdEnsemble:
+        """Models of deepmd-kit as they are, of any descriptor, evaluated by deepmd-kit (extra ``deepmd``).
+
+        Parameters
+        ----------
+        files : path, or sequence of paths
+            Frozen models (``.pb``, ``.pth``) or checkpoints (``.pt``), one a member.
+
+        Raises
+        ------
+        ImportError, FileNotFoundError, ValueError
+            As for `DeepmdEnsemble`.
+        """
+        from ase_mlsample.calculators.deepmd_models import DeepmdEnsemble
+
+        return DeepmdEnsemble(files)
+
+    @classmethod
+    def convert_deepmd(
+        cls,
+        files: str | PathLike[str] | Sequence[str | PathLike[str]],
+        *,
+        device: str = "cpu",
+        dtype: Literal["float32", "float64"] = "float32",
+        backend: Literal["native", "torch"] = "native",
+    ) -> Self:
+        """Take over ``se_e2_a`` models of deepmd-kit, their weights bit for bit, to be evaluated here.
+
+        Parameters
+        ----------
+        files : path, or sequence of paths
+            One a member: ``.dp`` or ``.yaml`` as ``dp convert-backend`` writes them, or with deepmd-kit
+            installed any file that it converts.
+        device, dtype, backend : str
+            As for the class.
+
+        Raises
+        ------
+        ImportError, FileNotFoundError, ValueError
+            As for `model_from_deepmd`: the last for what has no counterpart here, naming it.
+        """
+        from ase_mlsample.calculators.deepmd_import import model_from_deepmd
+
+        return cls(model_from_deepmd(files), device=device, dtype=dtype, backend=backend)
+
+    def to_deepmd(self, files: str | PathLike[str] | Sequence[str | PathLike[str]]) -> None:
+        """Write the members as models of deepmd-kit.
+
+        Parameters
+        ----------
+        files : path, or sequence of paths
+            One for each member: ``.dp``, or with deepmd-kit installed ``.pth`` or ``.pb``.
+
+        Raises
+        ------
+        ImportError, ValueError
+            As for `model_to_deepmd`.
+        """
+        from ase_mlsample.calculators.deepmd_export import model_to_deepmd
+
+        model_to_deepmd(self.model, files)
 
     @classmethod
     def _model_class(cls) -> type[DeepPotentialModel]:
