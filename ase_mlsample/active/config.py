@@ -24,6 +24,7 @@ from pydantic import (
 
 from ase_mlsample.active.executor_settings import ExecutorSettings
 from ase_mlsample.active.reference_settings import FREE_REFERENCE_KEYS, ReferenceSettings
+from ase_mlsample.training.models import DeepPotentialSettings, check_type
 from ase_mlsample.training.settings import ModelSettings, TrainingSettings
 
 __all__ = [
@@ -329,7 +330,9 @@ class RunConfig(_Section):
     seed: NonNegativeInt = 1
     elements: tuple[str, ...] = Field(min_length=1)
     reference: ReferenceSettings
-    model: Annotated[ModelSettings | CommitteeSettings, Discriminator("type")] = ModelSettings()
+    model: Annotated[ModelSettings | DeepPotentialSettings | CommitteeSettings, Discriminator("type")] = (
+        ModelSettings()
+    )
     training: TrainingSettings = TrainingSettings()
     fine_tuning: TrainingSettings | None = None
     initial: tuple[InitialSettings, ...] = Field(min_length=1)
@@ -345,7 +348,10 @@ class RunConfig(_Section):
     @field_validator("model", mode="before")
     @classmethod
     def _default_type(cls, model: Any) -> Any:
-        return {"type": "ani", **model} if isinstance(model, Mapping) else model
+        if not isinstance(model, Mapping):
+            return model
+        check_type(model.get("type", "ani"), ("ani", "deep_potential", "committee"))
+        return {"type": "ani", **model}
 
     @field_validator("elements")
     @classmethod

@@ -1,15 +1,15 @@
 """Either kind of model before its first training, chosen by its `type`."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from ase_mlsample.training.settings import ModelSettings
 from ase_mlsample.training.strict import Strict
 
-__all__ = ["AnyModelSettings", "DeepPotentialSettings", "model_settings"]
+__all__ = ["AnyModelSettings", "DeepPotentialSettings", "check_type", "model_settings"]
 
 
 class DeepPotentialSettings(Strict):
@@ -51,6 +51,14 @@ class DeepPotentialSettings(Strict):
     repulsion: bool = True
     symbols: tuple[str, ...] | None = None
 
+    @field_validator("sel", mode="before")
+    @classmethod
+    def _slots(cls, sel: Any) -> Any:
+        numbers = list(sel.values()) if isinstance(sel, Mapping) else [] if sel == "auto" else [sel]
+        if any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in numbers):
+            raise ValueError(f"it must be 'auto', a whole number, or one for each element, not {sel!r}")
+        return sel
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.switch_start is not None and self.switch_start >= self.cutoff:
@@ -79,8 +87,19 @@ def model_settings(values: Mapping[str, Any]) -> AnyModelSettings:
         For an unknown type or key, naming the nearest known one, and for impossible values.
     """
     kind = values.get("type", "ani")
-    if kind not in _KINDS:
-        close = difflib.get_close_matches(str(kind), _KINDS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(_KINDS)}"
-        raise ValueError(f"unknown type of model {kind!r}; {hint}")
+    check_type(kind, tuple(_KINDS))
     return _KINDS[kind].model_validate(dict(values))
+
+
+def check_type(kind: Any, known: Sequence[str]) -> None:
+    """Refuse a type of model that is not known, naming the nearest one.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if kind not in known:
+        close = difflib.get_close_matches(str(kind), known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+        raise ValueError(f"unknown type of model {kind!r}; {hint}")
