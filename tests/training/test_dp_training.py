@@ -1,7 +1,8 @@
-"""Deep Potentials through the whole of training: from settings to files, interrupted, continued, transferred."""
+"""Deep Potentials through the whole of training: settings, files, interruption, continuation, transfer."""
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -240,39 +241,30 @@ def test_initial_weights_have_the_spread_of_the_definition() -> None:
 
 
 def test_the_loss_of_deepmd(silicon: Frames) -> None:
-    frames = silicon(6, seed=0)[::3] + [bulk("Si") * (3, 1, 1)]
+    frames = [*silicon(6, seed=0)[::3], bulk("Si") * (3, 1, 1)]
     reference = StillingerWeber().evaluate(frames[2])
     frames[2].info["REF_energy"], frames[2].arrays["REF_forces"] = reference.energy, reference.forces
     dataset = Dataset(frames)
     geometry = Geometry.of_frames(frames, ["Si"], cutoff=4.0)
-    features, targets = (
-        MomentSet(geometry, random_model("Si").parameters),
-        reduced_labels(dataset, geometry, None),
-    )
+    features = MomentSet(geometry, random_model("Si").parameters)
+    targets = reduced_labels(dataset, geometry, None)
     prefactors = PrefactorSettings(energy=(0.02, 1.0), forces=(1000.0, 2.0), virial=(10.0, 3.0))
     loss = Loss(TrainingSettings(prefactors=prefactors), targets, torch.ones(1, 3))
     rng = np.random.default_rng(0)
     batch = features.batch(np.arange(3))
-    errors = [
-        torch.tensor(rng.normal(size=(1, *t.shape)))
-        for t in (targets.energies, targets.forces, targets.virials)
-    ]
+    labels = (targets.energies, targets.forces, targets.virials)
+    errors = [torch.tensor(rng.normal(size=(1, *label.shape))) for label in labels]
     output = Output(
         targets.energies + errors[0], errors[1] - targets.forces, targets.virials.nan_to_num() + errors[2]
     )
     sizes, begins = dataset.n_atoms, np.cumsum([0, *dataset.n_atoms])
-    for decay, (p_e, p_f, p_v) in (
-        (1.0, (0.02, 1000.0, 10.0)),
-        (0.25, (0.755, 251.5, 4.75)),
-        (0.0, (1.0, 2.0, 3.0)),
-    ):
-        e, f, v = (error[0].numpy() for error in errors)
-        parts = [p_e * np.mean(e**2 / sizes)]
-        parts.append(p_f * np.mean([np.mean(f[a:b] ** 2) for a, b in zip(begins, begins[1:], strict=False)]))
-        parts.append(
-            p_v * np.mean([np.mean(v[k] ** 2) / sizes[k] for k in (0, 1)])
-        )  # the third has no stress
-        assert float(loss(batch, output, decay=decay)[0]) == pytest.approx(sum(parts), rel=1e-12)
+    e, f, v = (error[0].numpy() for error in errors)
+    of_energy = np.mean(e**2 / sizes)
+    of_forces = np.mean([np.mean(f[a:b] ** 2) for a, b in pairwise(begins)])
+    of_virial = np.mean([np.mean(v[k] ** 2) / sizes[k] for k in (0, 1)])  # the third has no stress
+    for decay, factors in ((1.0, (0.02, 1000, 10)), (0.25, (0.755, 251.5, 4.75)), (0.0, (1, 2, 3))):
+        wanted = factors[0] * of_energy + factors[1] * of_forces + factors[2] * of_virial
+        assert float(loss(batch, output, decay=decay)[0]) == pytest.approx(wanted, rel=1e-12)
 
 
 def test_the_recipe_of_deepmd_trains(
