@@ -273,6 +273,7 @@ class FeatureSet(FrameSet):
         self.parameters = parameters
         self.double = double
         self._kernel = parameters.kernel()
+        self.standardisation: Standardisation | None = None
         self.inputs = torch.from_numpy(self._all_aevs())
         self._slopes = torch.ones(len(parameters.symbols), parameters.length, dtype=self.inputs.dtype)
 
@@ -283,6 +284,7 @@ class FeatureSet(FrameSet):
 
     def standardise(self, standardisation: Standardisation) -> None:
         """Replace the AEVs by standardised ones; to be called once."""
+        self.standardisation = standardisation
         self.inputs = standardisation.apply(self.inputs, self.species)
         self._slopes = standardisation.slopes.to(self.inputs.dtype)
 

@@ -23,6 +23,7 @@ from ase_mlsample.training.evaluation import (
     mean_metrics,
     outputs,
 )
+from ase_mlsample.training.features import FrameSet
 from ase_mlsample.training.folds import Split
 from ase_mlsample.training.freezing import parameter_counts
 from ase_mlsample.training.models import AnyModelSettings, DeepPotentialSettings
@@ -89,6 +90,16 @@ class Setup:
             energies = _refitted(start, composition=composition, frames=learned)
         own = composition @ np.array([energies[symbol] for symbol in symbols])
         return cls(start, energies, start.targets.less(own), split, _sets(dataset))
+
+    @property
+    def model(self) -> Model:
+        """As the training starts, its self energies apart."""
+        return self.start.model
+
+    @property
+    def features(self) -> FrameSet:
+        """Of all frames."""
+        return self.start.features
 
     @property
     def networks(self) -> Networks:
