@@ -102,11 +102,13 @@ void DeepPotential<T>::set_statistics(const DeepPotentialSettings<T>& s) {
     slots_.assign(s.slots, s.slots + s.num_species);
     for (int k = 0; k < s.members * s.num_species; ++k) {
         mean_.push_back(static_cast<T>(s.mean[k]));
+        inverse_.push_back(static_cast<T>(1 / s.std_radial[k]));
         radial_.push_back(static_cast<T>(1 / (s.std_radial[k] * all)));
         angular_.push_back(static_cast<T>(1 / (s.std_angular[k] * all)));
     }
     constants_.slots = slots_.data();
     constants_.mean = mean_.data();
+    constants_.inverse = inverse_.data();
     constants_.radial = radial_.data();
     constants_.angular = angular_.data();
 }

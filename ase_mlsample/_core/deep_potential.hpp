@@ -13,8 +13,7 @@
 
 namespace mlsample {
 
-// Arrays over members and pairs of elements (centre, neighbour) are copied. An embedding g takes s = w/r itself: what
-// standardises it is in its first layer or its table.
+// Arrays over members and pairs of elements (centre, neighbour), which are copied.
 template <class T>
 struct DeepPotentialSettings {
     int members = 0, num_species = 0, axis = 0;
@@ -22,10 +21,10 @@ struct DeepPotentialSettings {
     const double *slots = nullptr;     // (neighbour,): sel
     const double *mean = nullptr, *std_radial = nullptr, *std_angular = nullptr;  // (members, centre)
     int64_t outputs = 0;               // of the embeddings
-    const T* empty = nullptr;          // (members, centre, neighbour, outputs): g(0)
+    const T* empty = nullptr;          // (members, centre, neighbour, outputs): g at s = 0
     int64_t intervals = 0;             // of the tables, or 0
-    const T* tables = nullptr;         // (members, centre, neighbour, intervals, 6, outputs)
-    std::vector<LayerWeights<T>> layers;  // without tables, each over (members, centre, neighbour); no steps
+    const T* tables = nullptr;         // (members, centre, neighbour, intervals, 6, outputs), of s
+    std::vector<LayerWeights<T>> layers;  // without tables, each over (members, centre, neighbour), of (s - m)/d
     std::vector<std::vector<LayerWeights<T>>> fittings;  // of each element; inputs are (outputs, axis)
 };
 
@@ -60,8 +59,8 @@ private:
     std::vector<EmbeddingShape> shapes_;
     std::vector<Embedding<T>> embeddings_;
     std::vector<const T*> pointers_;  // of the embeddings' layers
-    std::vector<T> mean_, radial_, angular_, slots_;
-    std::vector<T> memory_;           // of tables, layers and g(0)
+    std::vector<T> mean_, inverse_, radial_, angular_, slots_;
+    std::vector<T> memory_;           // of tables, layers and g at s = 0
     std::vector<std::unique_ptr<Networks<T>>> fittings_;
 };
 

@@ -84,12 +84,13 @@ void add_copies(const EmbeddingShape& shape, int count, int64_t row, const T* x,
     }
 }
 
-// g(s) and, with `rates`, dg/ds of up to network_block neighbours from the layers themselves.
+// g and, with `rates`, dg/ds of up to network_block neighbours from the layers themselves, which take `scale` times
+// the s given.
 template <class T, bool rates>
-GivenRows<T> embed(const DeepPotentialConstants<T>& c, const Embedding<T>& net, const T* s, int count,
+GivenRows<T> embed(const DeepPotentialConstants<T>& c, const Embedding<T>& net, const T* s, T scale, int count,
                    const EmbeddingMemory<T>& m) {
     const int64_t row = c.widest;
-    for (int k = 0; k < count; ++k) m.values[0][k * row] = s[k], m.rates[0][k * row] = 1;
+    for (int k = 0; k < count; ++k) m.values[0][k * row] = scale * s[k], m.rates[0][k * row] = scale;
     int at = 0;
     for (int l = 0; l < c.n_layers; ++l, at = 1 - at) {
         const EmbeddingShape& shape = c.shapes[l];

@@ -74,13 +74,13 @@ int64_t gather(const DeepPotentialTask<T>& task) {
 template <class T>
 struct Centre {
     const Embedding<T>* embeddings;  // (neighbour,)
-    T mean, radial, angular;
+    T mean, inverse, radial, angular;
 
     Centre(const DeepPotentialTask<T>& task, int64_t i) {
         const DeepPotentialConstants<T>& c = *task.constants;
         const int64_t k = static_cast<int64_t>(task.member) * c.num_species + task.species[i];
         embeddings = c.embeddings + k * c.num_species;
-        mean = c.mean[k], radial = c.radial[k], angular = c.angular[k];
+        mean = c.mean[k], inverse = c.inverse[k], radial = c.radial[k], angular = c.angular[k];
     }
 };
 
@@ -91,12 +91,15 @@ void shift_radial(const Environment<T>& e, T mean, T* out) {
 
 // use(rows, from, to) with embeddings of the slots [from, to) of one species, which start at a multiple of the width.
 template <class T, bool rates, class Use>
-MLSAMPLE_INLINE void with_rows(const DeepPotentialConstants<T>& c, const Embedding<T>& net, const Environment<T>& e,
-                               const EmbeddingMemory<T>& memory, int64_t from, int64_t to, const Use& use) {
+MLSAMPLE_INLINE void with_rows(const DeepPotentialConstants<T>& c, const Centre<T>& centre, int32_t species,
+                               const Environment<T>& e, const Workspace<T>& w, int64_t from, int64_t to,
+                               const Use& use) {
+    const Embedding<T>& net = centre.embeddings[species];
     if (c.intervals > 0) return use(TableRows<T>{net.table, e.interval, e.place, c.row}, from, to);
     for (int64_t begin = from; begin < to; begin += network_block) {
         const int64_t end = begin + network_block < to ? begin + network_block : to;
-        GivenRows<T> rows = embed<T, rates>(c, net, e.s + begin, static_cast<int>(end - begin), memory);
+        const int count = static_cast<int>(end - begin);
+        GivenRows<T> rows = embed<T, rates>(c, net, w.radial + begin, centre.inverse, count, w.embedding);
         rows.first = begin;
         use(rows, begin, end);
     }
@@ -118,7 +121,7 @@ void sum_matrix(const DeepPotentialConstants<T>& c, const Environment<T>& e, con
     const T* const r[] = {w.radial, e.sx, e.sy, e.sz};
     for (int kind = 0; kind < *e.kinds; ++kind) {
         const int64_t from = e.start[kind], to = from + e.all[kind];
-        with_rows<T, false>(c, centre.embeddings[e.present[kind]], e, w.embedding, from, to,
+        with_rows<T, false>(c, centre, e.present[kind], e, w, from, to,
                             [&](const auto& rows, int64_t begin, int64_t end) {
                                 add_neighbors<T>(rows, r, begin, end, row, matrix);
                             });
@@ -212,7 +215,7 @@ void spread(const DeepPotentialTask<T>& task, const Environment<T>& e, const Cen
     };
     for (int kind = 0; kind < *e.kinds; ++kind) {
         const int64_t from = e.start[kind], to = from + e.all[kind];
-        with_rows<T, true>(c, centre.embeddings[e.present[kind]], e, w.embedding, from, to,
+        with_rows<T, true>(c, centre, e.present[kind], e, w, from, to,
                            [&](const auto& rows, int64_t begin, int64_t end) {
                                for (int64_t k = begin; k < end; k += width<T>) {
                                    vector_of_slots(rows, k, k + width<T> < end ? k + width<T> : end);

@@ -14,13 +14,13 @@ struct EmbeddingShape {
     int copies;  // of the input that are added to the output: 0, 1 where widths are equal, 2 where they double
 };
 
-// An embedding network g(s) of one member and pair of elements: a table, or the layers themselves.
+// An embedding network g of one member and pair of elements: a table in s, or layers that take (s - m)/d.
 template <class T>
 struct Embedding {
     const T* table;           // (intervals, 6, row): polynomials in the place within an interval, lowest power first
     const T* const* weights;  // (n_layers,): (inputs, row) each
     const T* const* biases;   // (n_layers,): (row,) each
-    const T* empty;           // (row,): g(0)
+    const T* empty;           // (row,): g at s = 0
 };
 
 // Widths, cutoffs and networks; arrays are owned by the driver. Tables are even in s / (s + 1/Å), which maps all
@@ -35,7 +35,8 @@ struct DeepPotentialConstants {
     int n_layers, widest;              // of the embedding networks; longest row
     const EmbeddingShape* shapes;      // (n_layers,)
     const Embedding<T>* embeddings;    // (members, centre, neighbour)
-    const T *mean, *radial, *angular;  // (members, centre): m, 1/(d N_c) and 1/(t N_c)
+    const T *mean, *inverse;           // (members, centre): m and 1/d
+    const T *radial, *angular;         // (members, centre): 1/(d N_c) and 1/(t N_c)
     const T* slots;                    // (neighbour,): sel
 };
 

@@ -12,12 +12,7 @@ from ase_mlsample import _core
 from ase_mlsample.calculators.ani_graph import Graph, MemberSums
 from ase_mlsample.calculators.dp_layers import DenseLayers
 from ase_mlsample.calculators.dp_model import DeepPotentialModel
-from ase_mlsample.calculators.dp_tables import (
-    EmbeddingTables,
-    TabulationError,
-    embedding_layers,
-    embedding_values,
-)
+from ase_mlsample.calculators.dp_tables import Embeddings, EmbeddingTables, TabulationError
 
 __all__ = ["NativeBackend"]
 
@@ -50,14 +45,14 @@ class NativeBackend:
 
     def __init__(self, model: DeepPotentialModel, *, dtype: str, tabulated: bool | None = None) -> None:
         p, kinds = model.parameters, len(model.symbols)
-        layers, pairs = embedding_layers(model), (model.n_members, kinds, kinds)
-        empty = embedding_values(layers, np.zeros(1)).value.reshape(*pairs, -1)
-        embeddings: dict[str, Any] = {"layers": _arrays(layers, dtype)[:2]}
+        embeddings, pairs = Embeddings.of(model), (model.n_members, kinds, kinds)
+        empty = embeddings.evaluate(np.zeros(1)).value.reshape(*pairs, -1)
+        given: dict[str, Any] = {"layers": _arrays(embeddings.layers, dtype)[:2]}
         self.tabulation_error = None
         if dtype == "float32" if tabulated is None else tabulated:
-            tables = EmbeddingTables.made(layers)
+            tables = EmbeddingTables.made(embeddings)
             shape = (*pairs, *tables.coefficients.shape[1:])
-            embeddings = {"tables": _contiguous(tables.coefficients, dtype).reshape(shape)}
+            given = {"tables": _contiguous(tables.coefficients, dtype).reshape(shape)}
             self.tabulation_error = tables.error
         self._potential = _core.DeepPotential(
             cutoff=p.cutoff,
@@ -69,7 +64,7 @@ class NativeBackend:
             std_angular=_contiguous(model.std_angular),
             empty=_contiguous(empty, dtype),
             fittings=[_arrays(network, dtype) for network in model.fittings],
-            **embeddings,
+            **given,
         )
 
     def evaluate(self, graph: Graph, *, members: bool) -> MemberSums:

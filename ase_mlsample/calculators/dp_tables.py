@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from ase_mlsample.calculators.dp_layers import DenseLayers
 from ase_mlsample.calculators.dp_model import DeepPotentialModel
 
-__all__ = ["EmbeddingTables", "TabulationError", "embedding_layers", "embedding_values"]
+__all__ = ["EmbeddingTables", "Embeddings", "TabulationError"]
 
 Array = NDArray[np.float64]
 
@@ -23,39 +24,6 @@ _VALUE, _SLOPE = 3e-7, 3e-6
 _CLOSEST = 0.3
 #: Å⁻¹; where every neuron is saturated.
 _FARTHEST = 1e9
-#: Numbers held at a time while tables are made.
-_CHUNK = 1 << 22
-
-
-def embedding_layers(model: DeepPotentialModel) -> DenseLayers:
-    """The embedding networks of all members and pairs of elements as functions of s = w(r)/r (Å⁻¹).
-
-    What standardises s is multiplied into the first layer, so that there is a network for each pair even
-    where the type embedding is one-sided.
-
-    Parameters
-    ----------
-    model : DeepPotentialModel
-
-    Returns
-    -------
-    DenseLayers
-        In double precision; the leading axis runs over members, centres and neighbours, the last fastest.
-    """
-    kinds = range(len(model.symbols))
-    networks = [[model.embedding(a, b).astype(np.float64) for b in kinds] for a in kinds]
-    depth = range(len(networks[0][0].widths))
-
-    def stacked(name: str, layer: int) -> Array:
-        arrays = [[getattr(network, name)[layer] for network in row] for row in networks]
-        return np.moveaxis(np.array(arrays), 2, 0)  # (M, K, K, …)
-
-    weights, biases = [stacked("weights", k) for k in depth], [stacked("biases", k) for k in depth]
-    std = model.std_radial[:, :, None, None, None]
-    weights[0] = weights[0] / std
-    biases[0] = biases[0] - (weights[0] * model.mean[:, :, None, None, None])[..., 0]
-    flat = [[array.reshape(-1, *array.shape[3:]) for array in arrays] for arrays in (weights, biases)]
-    return DenseLayers(tuple(flat[0]), tuple(flat[1]), (None,) * len(depth))
 
 
 class _Derivatives(NamedTuple):
@@ -66,34 +34,75 @@ class _Derivatives(NamedTuple):
     bend: Array
 
 
-def embedding_values(layers: DenseLayers, s: Array) -> _Derivatives:
-    """Values and derivatives by s of P embedding networks.
+@dataclass(frozen=True)
+class Embeddings:
+    """The embedding networks of all members and pairs of elements, P in number, as functions of s = w(r)/r.
+
+    There is one for each pair even where the type embedding is one-sided, since the statistics are those of
+    the centre's element. Double precision throughout.
 
     Parameters
     ----------
     layers : DenseLayers
-        Of P networks, as :func:`embedding_layers` gives them.
-    s : (n,) array
-        Å⁻¹.
-
-    Returns
-    -------
-    value, slope, bend : (P, n, outputs) arrays
-        g, dg/ds and d²g/ds².
+        P networks of the standardised s; members slowest, then centres, then neighbours.
+    mean, std : (P,) arrays, Å⁻¹
+        What standardises s.
     """
-    size = (layers.n_members, len(s), 1)
-    h = _Derivatives(np.broadcast_to(s[:, None], size), np.ones(size), np.zeros(size))
-    for weight, bias in zip(layers.weights, layers.biases, strict=True):
-        x, dx, ddx = (part @ np.swapaxes(weight, 1, 2) for part in h)
-        t = np.tanh(x + bias[:, None])
-        slope = 1.0 - t * t
-        out = (t, slope * dx, slope * ddx - 2.0 * t * slope * dx * dx)
-        copies, rest = divmod(weight.shape[1], weight.shape[2])
-        if rest or copies > 2:
-            h = _Derivatives(*out)
-        else:
-            h = _Derivatives(*(np.tile(old, copies) + new for old, new in zip(h, out, strict=True)))
-    return h
+
+    layers: DenseLayers
+    mean: Array
+    std: Array
+
+    @classmethod
+    def of(cls, model: DeepPotentialModel) -> Self:
+        """Those of a model.
+
+        Parameters
+        ----------
+        model : DeepPotentialModel
+        """
+        kinds = range(len(model.symbols))
+        networks = [model.embedding(a, b).astype(np.float64) for a in kinds for b in kinds]
+
+        def stacked(parts: Iterable[Array]) -> Array:
+            """(M, …) of each pair → (M·K·K, …)."""
+            return np.concatenate(np.swapaxes(np.stack(list(parts)), 0, 1))
+
+        depth = range(len(networks[0].widths))
+        layers = DenseLayers(
+            tuple(stacked(network.weights[k] for network in networks) for k in depth),
+            tuple(stacked(network.biases[k] for network in networks) for k in depth),
+            (None,) * len(depth),
+        )
+        mean, std = (np.repeat(array, len(kinds), axis=1).ravel() for array in (model.mean, model.std_radial))
+        return cls(layers, mean, std)
+
+    def evaluate(self, s: Array) -> _Derivatives:
+        """Values and derivatives by s.
+
+        Parameters
+        ----------
+        s : (n,) array
+            Å⁻¹.
+
+        Returns
+        -------
+        value, slope, bend : (P, n, outputs) arrays
+            g, dg/ds and d²g/ds².
+        """
+        inverse = np.broadcast_to((1.0 / self.std)[:, None, None], (len(self.std), len(s), 1))
+        h = _Derivatives((s[:, None] - self.mean[:, None, None]) * inverse, inverse, np.zeros(inverse.shape))
+        for weight, bias in zip(self.layers.weights, self.layers.biases, strict=True):
+            x, dx, ddx = (part @ np.swapaxes(weight, 1, 2) for part in h)
+            t = np.tanh(x + bias[:, None])
+            slope = 1.0 - t * t
+            out = (t, slope * dx, slope * ddx - 2.0 * t * slope * dx * dx)
+            copies, rest = divmod(weight.shape[1], weight.shape[2])
+            if rest or copies > 2:  # only layers of equal and of double width add their input
+                h = _Derivatives(*out)
+            else:
+                h = _Derivatives(*(np.tile(old, copies) + new for old, new in zip(h, out, strict=True)))
+        return h
 
 
 class TabulationError(NamedTuple):
@@ -129,13 +138,12 @@ class EmbeddingTables:
     error: TabulationError
 
     @classmethod
-    def made(cls, layers: DenseLayers) -> Self:
+    def made(cls, embeddings: Embeddings) -> Self:
         """Tables with as many intervals as single precision needs.
 
         Parameters
         ----------
-        layers : DenseLayers
-            As :func:`embedding_layers` gives them.
+        embeddings : Embeddings
 
         Raises
         ------
@@ -144,8 +152,8 @@ class EmbeddingTables:
         """
         intervals = _FEWEST
         while True:
-            coefficients = _polynomials(layers, intervals)
-            error = _measured(layers, coefficients)
+            coefficients = _polynomials(embeddings, intervals)
+            error = _measured(embeddings, coefficients)
             if error.value <= _VALUE and error.slope <= _SLOPE:
                 return cls(coefficients, error)
             if intervals == _MOST:
@@ -157,16 +165,16 @@ class EmbeddingTables:
             intervals *= 2
 
 
-def _at(layers: DenseLayers, tau: Array) -> _Derivatives:
+def _at(embeddings: Embeddings, tau: Array) -> _Derivatives:
     """The networks and their derivatives by τ."""
     s = np.minimum(tau / np.maximum(1.0 - tau, 1.0 / _FARTHEST), _FARTHEST)
-    value, slope, bend = embedding_values(layers, s)
+    value, slope, bend = embeddings.evaluate(s)
     by_tau = ((1.0 + s) ** 2)[:, None]
     return _Derivatives(value, slope * by_tau, bend * by_tau**2 + 2.0 * slope * ((1.0 + s) ** 3)[:, None])
 
 
-def _polynomials(layers: DenseLayers, intervals: int) -> Array:
-    value, slope, bend = _at(layers, np.linspace(0.0, 1.0, intervals + 1))
+def _polynomials(embeddings: Embeddings, intervals: int) -> Array:
+    value, slope, bend = _at(embeddings, np.linspace(0.0, 1.0, intervals + 1))
     slope, bend = slope / intervals, bend / intervals**2
     rise = np.diff(value, axis=1)
     (d0, d1), (b0, b1) = ((part[:, :-1], part[:, 1:]) for part in (slope, bend))
@@ -176,14 +184,14 @@ def _polynomials(layers: DenseLayers, intervals: int) -> Array:
     return np.stack([value[:, :-1], d0, 0.5 * b0, third, fourth, fifth], axis=2)
 
 
-def _measured(layers: DenseLayers, coefficients: Array) -> TabulationError:
+def _measured(embeddings: Embeddings, coefficients: Array) -> TabulationError:
     """The largest errors a quarter, half and three quarters into the intervals."""
     intervals = coefficients.shape[1]
     last = _CLOSEST**-1 / (1.0 + _CLOSEST**-1)
     checked = np.arange(int(np.ceil(last * intervals)))
     errors = []
     for x in (0.25, 0.5, 0.75):
-        exact = _at(layers, (checked + x) / intervals)
+        exact = _at(embeddings, (checked + x) / intervals)
         powers = x ** np.arange(6)
         slopes = np.arange(1, 6) * powers[:-1] * intervals
         table = coefficients[:, checked]
