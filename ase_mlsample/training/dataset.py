@@ -11,13 +11,17 @@ import ase.io
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
+from ase.io.formats import string2index
 from numpy.typing import NDArray
 
 from ase_mlsample._files import write_atomic
+from ase_mlsample.training.deepmd_systems import is_deepmd_folder, read_systems, write_systems
 from ase_mlsample.training.labels import Labels, read_labels
 from ase_mlsample.training.settings import DataSettings
 
 __all__ = ["Dataset"]
+
+_KEYS = ("REF_energy", "REF_forces", "REF_stress")
 
 
 class Dataset(Sequence[Atoms]):
@@ -84,10 +88,11 @@ class Dataset(Sequence[Atoms]):
         stress_key: str = "REF_stress",
         calculator_labels: bool = False,
     ) -> Self:
-        """Read frames from any file that ASE reads (extxyz, traj) or from an ase.db.
+        """Read frames from any file that ASE reads (extxyz, traj), an ase.db or a folder of deepmd-kit's.
 
         From an ase.db, key-value pairs and the data dictionary count as ``info``; data of shape (N, 3) under
-        ``forces_key`` as forces.
+        ``forces_key`` as forces. deepmd-kit's data systems say themselves where their labels are, see
+        `from_deepmd`.
 
         Raises
         ------
@@ -100,7 +105,13 @@ class Dataset(Sequence[Atoms]):
         if not path.exists():
             raise FileNotFoundError(f"the data set {path} does not exist")
         frames: list[Atoms] | Atoms
-        if path.suffix in {".db", ".json"}:
+        if is_deepmd_folder(path):
+            if calculator_labels or (energy_key, forces_key, stress_key) != _KEYS:
+                raise ValueError(
+                    f"{path} is a folder of deepmd-kit's systems, whose labels have no other keys"
+                )
+            frames = read_systems(path)[_slice(index)]
+        elif path.suffix in {".db", ".json"}:
             frames = _read_database(path, forces_key)
         else:
             try:
@@ -167,8 +178,6 @@ class Dataset(Sequence[Atoms]):
         ----------
         deepmd-kit 3, documentation, "System".
         """
-        from ase_mlsample.training.deepmd_systems import read_systems
-
         return cls(read_systems(path, type_map=type_map))
 
     def to_deepmd(
@@ -204,8 +213,6 @@ class Dataset(Sequence[Atoms]):
         ValueError
             For frames periodic in some directions only, or with a weight other than 1.
         """
-        from ase_mlsample.training.deepmd_systems import write_systems
-
         elements = self.symbols if type_map is None else tuple(type_map)
         return write_systems(self._frames, self._labels, folder, type_map=elements, dtype=dtype)
 
@@ -365,6 +372,10 @@ def _normalised(atoms: Atoms, labels: Labels, *, drop: Sequence[str]) -> Atoms:
         if value is not None:
             store[key] = value
     return copy
+
+
+def _slice(index: str | int) -> slice | int:
+    return index if isinstance(index, int) else string2index(index)
 
 
 def _read_database(path: Path, forces_key: str) -> list[Atoms]:

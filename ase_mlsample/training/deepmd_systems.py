@@ -16,13 +16,18 @@ from numpy.typing import NDArray
 
 from ase_mlsample.training.labels import Labels
 
-__all__ = ["find_systems", "read_systems", "write_systems"]
+__all__ = ["find_systems", "is_deepmd_folder", "read_systems", "write_systems"]
 
 #: Inputs besides the atoms on which the energies of a system depend; the models here have none.
 _FURTHER_INPUTS = ("fparam", "aparam", "spin", "charge_spin")
 _VOIGT = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
 
 Array = NDArray[Any]
+
+
+def is_deepmd_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a folder with data systems in it."""
+    return Path(path).is_dir() and next(Path(path).rglob("type.raw"), None) is not None
 
 
 def find_systems(path: str | os.PathLike[str]) -> list[Path]:

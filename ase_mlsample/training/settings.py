@@ -54,7 +54,7 @@ class DataSettings(Strict):
     Attributes
     ----------
     path
-        Any file that ASE reads, or an ase.db.
+        Any file that ASE reads, an ase.db, or a folder of deepmd-kit's data systems.
     name
         What errors are listed under; the file's name without its ending where None.
     weight

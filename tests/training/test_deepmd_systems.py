@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 
 from ase_mlsample.calculators import StillingerWeber
-from ase_mlsample.training import Dataset
+from ase_mlsample.training import Dataset, DataSettings
 
 Frames = Callable[..., list[Atoms]]
 
@@ -216,3 +216,13 @@ def test_type_map_keeps_the_models_order(tmp_path: Path) -> None:
     (system,) = Dataset([atoms]).to_deepmd(tmp_path / "set", type_map=["Ge", "C", "Si"])
     assert (system / "type.raw").read_text().split() == ["2", "0", *["2"] * 6]
     assert Dataset.from_deepmd(system)[0].get_chemical_symbols() == atoms.get_chemical_symbols()
+
+
+def test_folders_are_read_like_files(silicon: Frames, tmp_path: Path) -> None:
+    dataset = Dataset(silicon(4, seed=2)[1::2])
+    dataset.to_deepmd(tmp_path / "set")
+    assert_same(Dataset.read(tmp_path / "set"), dataset)
+    assert len(Dataset.read(tmp_path / "set", index="1:")) == 1
+    assert len(Dataset.read_all([DataSettings(path=tmp_path / "set", weight=2.0)])) == 2
+    with pytest.raises(ValueError, match="whose labels have no other keys"):
+        Dataset.read(tmp_path / "set", energy_key="energy")
