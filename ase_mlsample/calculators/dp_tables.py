@@ -199,8 +199,14 @@ def _measured(embeddings: Embeddings, coefficients: Array) -> TabulationError:
         slope = np.einsum("k,pikc->pic", slopes, table[:, :, 1:])
         errors.append(
             (
-                np.abs(value - exact.value).max() / np.abs(exact.value).max(),
-                np.abs(slope - exact.slope).max() / np.abs(exact.slope).max(),
+                _relative(value - exact.value, exact.value),
+                _relative(slope - exact.slope, exact.slope),
             )
         )
     return TabulationError(*(float(worst) for worst in np.max(errors, axis=0)))
+
+
+def _relative(error: Array, exact: Array) -> float:
+    """The largest error, in units of the largest value."""
+    worst, largest = np.abs(error).max(), np.abs(exact).max()
+    return float(worst / largest) if largest > 0.0 else float("inf") if worst > 0.0 else 0.0

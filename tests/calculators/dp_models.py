@@ -23,6 +23,7 @@ def random_model(
     dtype: str = "float64",
     type_embedding: str = "pair",
     embedding: tuple[int, ...] = (4, 8, 8),
+    axis_neurons: int = 3,
     fitting: tuple[int, ...] = (10, 10, 6),
     cutoff: float = 4.5,
     switch_start: float = 2.0,
@@ -36,7 +37,7 @@ def random_model(
         cutoff=cutoff,
         switch_start=switch_start,
         embedding=embedding,
-        axis_neurons=3,
+        axis_neurons=axis_neurons,
         fitting=fitting,
         type_embedding=type_embedding,
     )
