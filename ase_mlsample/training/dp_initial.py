@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +15,19 @@ from ase_mlsample.calculators.dp_parameters import DeepPotentialParameters
 from ase_mlsample.training.features import Geometry
 from ase_mlsample.training.moments import switched_inverse
 
-__all__ = ["environment_statistics", "initial_layers", "largest_counts"]
+__all__ = ["Layers", "environment_statistics", "initial_layers", "largest_counts", "spread_layers"]
+
+Array = NDArray[np.float64]
+#: Embedding and fitting networks.
+Layers: TypeAlias = tuple[tuple[DenseLayers, ...], tuple[DenseLayers, ...]]
+
 
 #: Least standard deviation (Å⁻¹), so that what hardly varies is not blown up.
 _LEAST_STD = 0.01
 #: Mean and spread of the factors by which a layer's output is added to its input.
 _TIMESTEP = (0.1, 0.001)
+# of `spread_layers`: the usual slope of a first step, in units of one over the range, and the others' biases
+_STEPS_IN_RANGE, _EMBEDDING_BIAS, _FITTING_BIAS = 5.0, 0.3, 0.1
 
 
 def largest_counts(geometry: Geometry, n_elements: int) -> tuple[int, ...]:
@@ -67,7 +76,7 @@ def environment_statistics(
 
 def initial_layers(
     parameters: DeepPotentialParameters, n_members: int, *, rng: np.random.Generator, dtype: str
-) -> tuple[tuple[DenseLayers, ...], tuple[DenseLayers, ...]]:
+) -> Layers:
     """Embedding and fitting networks as deepmd-kit draws them, network by network.
 
     Weights have the standard deviation 1/√(inputs + outputs), biases 1, and the factors of layers that add
@@ -84,17 +93,76 @@ def initial_layers(
     dtype
         "float32" or "float64".
     """
-
-    def layers(n_inputs: int, widths: tuple[int, ...], stepped: tuple[bool, ...]) -> DenseLayers:
-        weights, biases, timesteps = [], [], []
-        for (n_in, n_out), step in zip(pairwise((n_inputs, *widths)), stepped, strict=True):
-            shape = (n_members, n_out)
-            weights.append((rng.normal(size=(*shape, n_in)) / math.sqrt(n_in + n_out)).astype(dtype))
-            biases.append(rng.normal(size=shape).astype(dtype))
-            timesteps.append(rng.normal(*_TIMESTEP, shape).astype(dtype) if step else None)
-        return DenseLayers(tuple(weights), tuple(biases), tuple(timesteps))
-
     p = parameters
-    stepped = (False, *(a == b for a, b in pairwise(p.fitting)), False)
-    embeddings = tuple(layers(1, p.embedding, (False,) * len(p.embedding)) for _ in p.embedding_keys)
-    return embeddings, tuple(layers(p.length, (*p.fitting, 1), stepped) for _ in p.symbols)
+
+    def drawn(n_inputs: int, widths: tuple[int, ...]) -> tuple[list[Array], list[Array]]:
+        sizes = list(pairwise((n_inputs, *widths)))
+        weights = [rng.normal(size=(n_members, b, a)) / math.sqrt(a + b) for a, b in sizes]
+        return weights, [rng.normal(size=(n_members, b)) for _, b in sizes]
+
+    embeddings = [drawn(1, p.embedding) for _ in p.embedding_keys]
+    return _layers(p, embeddings, [drawn(p.length, (*p.fitting, 1)) for _ in p.symbols], rng, dtype)
+
+
+def spread_layers(
+    parameters: DeepPotentialParameters,
+    n_members: int,
+    *,
+    ranges: Sequence[tuple[float, float]],
+    rng: np.random.Generator,
+    dtype: str,
+) -> Layers:
+    """Embedding networks that tell distances apart from the start, and fitting networks of centred features.
+
+    The steps of the first layer's tanh are spread evenly over the range of the data, and biases elsewhere are
+    small; as deepmd-kit draws them, most functions of the distance are all but constant, and many thousands
+    of steps go by until they are not. Weights have the standard deviation 1/√inputs.
+
+    Parameters
+    ----------
+    parameters, n_members, rng, dtype
+        As for `initial_layers`.
+    ranges
+        Least and largest standardised s of the data, for each embedding network.
+    """
+    p = parameters
+
+    def drawn(n_inputs: int, widths: tuple[int, ...], bias: float) -> tuple[list[Array], list[Array]]:
+        sizes = list(pairwise((n_inputs, *widths)))
+        weights = [rng.normal(size=(n_members, b, a)) / math.sqrt(a) for a, b in sizes]
+        return weights, [bias * rng.normal(size=(n_members, b)) for _, b in sizes]
+
+    embeddings = []
+    for least, largest in ranges:
+        weights, biases = drawn(1, p.embedding, _EMBEDDING_BIAS)
+        weights[0] *= _STEPS_IN_RANGE / (largest - least)
+        biases[0] = -weights[0][..., 0] * rng.uniform(least, largest, size=biases[0].shape)
+        embeddings.append((weights, biases))
+    fittings = [drawn(p.length, (*p.fitting, 1), _FITTING_BIAS) for _ in p.symbols]
+    return _layers(p, embeddings, fittings, rng, dtype)
+
+
+def _layers(
+    parameters: DeepPotentialParameters,
+    embeddings: Sequence[tuple[list[Array], list[Array]]],
+    fittings: Sequence[tuple[list[Array], list[Array]]],
+    rng: np.random.Generator,
+    dtype: str,
+) -> Layers:
+    """Weights and biases; timesteps where a hidden layer of a fitting network is as wide as its input."""
+    stepped = (False, *(a == b for a, b in pairwise(parameters.fitting)), False)
+
+    def dense(weights: list[Array], biases: list[Array], steps: tuple[bool, ...]) -> DenseLayers:
+        return DenseLayers(
+            tuple(weight.astype(dtype) for weight in weights),
+            tuple(bias.astype(dtype) for bias in biases),
+            tuple(
+                rng.normal(*_TIMESTEP, bias.shape).astype(dtype) if step else None
+                for bias, step in zip(biases, steps, strict=True)
+            ),
+        )
+
+    none = (False,) * len(parameters.embedding)
+    return tuple(dense(*parts, none) for parts in embeddings), tuple(
+        dense(*parts, stepped) for parts in fittings
+    )

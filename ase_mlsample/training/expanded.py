@@ -7,37 +7,59 @@ fitting networks included, so that one more sweep back gives the derivative of a
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from ase_mlsample.calculators.dp_model import DeepPotentialModel
-from ase_mlsample.calculators.dp_networks import DeepPotentialNetworks, EmbeddingNetworks
+from ase_mlsample.calculators.dp_networks import (
+    DeepPotentialNetworks,
+    EmbeddingNetworks,
+    FittingNetworks,
+)
 from ase_mlsample.training.expansion import Expansion
 
 __all__ = ["ExpandedNetworks"]
 
 #: Largest error of the polynomials beside the networks, relative to their values: that of the precision.
 _TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
+# Features that hardly vary in the data must not be blown up where the model is used outside of them.
+_LEAST_SPREAD = 0.02
+_CHUNK_ATOMS = 1024
 
 
 class ExpandedNetworks(nn.Module):
     """The networks of all members as functions of the moments of a data set.
 
+    The features that enter the fitting networks vary little about a large mean. For the optimiser's sake
+    these networks are ones of centred features, (D − shift)·slope; `model` folds that into the first layers.
+
     Parameters
     ----------
     networks
-        Of the members.
+        Of the members, of plain features.
     expansion
         The polynomials of the moments.
+
+    Attributes
+    ----------
+    shift, slope
+        (T, M, L) and (T, M, 1) by element of the centre; 0 and 1 until `centre`.
     """
+
+    shift: Tensor
+    slope: Tensor
 
     def __init__(self, networks: DeepPotentialNetworks, expansion: Expansion) -> None:
         super().__init__()
         self.networks = networks
         self.expansion = expansion
+        p = networks.definition
+        shape = (len(p.symbols), networks.n_members, p.length)
+        self.register_buffer("shift", torch.zeros(shape, dtype=networks.dtype))
+        self.register_buffer("slope", torch.ones(*shape[:2], 1, dtype=networks.dtype))
 
     @property
     def n_members(self) -> int:
@@ -51,11 +73,53 @@ class ExpandedNetworks(nn.Module):
 
     def copy(self) -> Self:
         """A copy with own weights and the same polynomials."""
-        return type(self)(copy.deepcopy(self.networks), self.expansion)
+        return copy.deepcopy(self, {id(self.expansion): self.expansion})
 
     def model(self, like: DeepPotentialModel, **changes: Any) -> DeepPotentialModel:
-        """A model with these weights, otherwise like another one."""
-        return self.networks.model(like, **changes)
+        """A model with these weights, of plain features; otherwise like another one."""
+        plain = copy.deepcopy(self.networks)
+        for centre in range(len(plain.symbols)):
+            slope, shift = self.slope[centre], self.shift[centre]
+            _change_inputs(plain.fitting(centre), slope, -slope * shift)
+        return plain.model(like, **changes)
+
+    @torch.no_grad()
+    def centre(
+        self, moments: Tensor, species: Tensor, *, keep: bool, untouched: Collection[int] = ()
+    ) -> None:
+        """Take shift and slope from the features of the given atoms; to be called once.
+
+        Features keep their proportions: they are divided by the root mean square of all their deviations, at
+        least a fiftieth of the root mean square of their means.
+
+        Parameters
+        ----------
+        moments, species
+            As for `energies_and_gradient`.
+        keep
+            Whether the networks are to answer as before; otherwise their weights are taken as they are for
+            weights of centred features.
+        untouched
+            Elements whose networks stay those of plain features, and those without an atom do, too.
+        """
+        for centre in range(len(self.networks.symbols)):
+            own = moments[species == centre]
+            if not len(own) or centre in untouched:
+                continue
+            total = torch.zeros_like(self.shift[0]).double()
+            squares = torch.zeros_like(total[:, 0])
+            for part in torch.split(own, _CHUNK_ATOMS):
+                features = self._features(part, *self._coefficients(centre))[1].double()
+                total += features.sum(dim=1)
+                squares += features.square().sum(dim=(1, 2))
+            mean = total / len(own)
+            size = mean.shape[1]
+            variance = squares / (len(own) * size) - mean.square().mean(dim=1)
+            least = _LEAST_SPREAD**2 * mean.square().mean(dim=1)
+            spread = torch.maximum(variance, least).sqrt()[:, None]
+            self.shift[centre], self.slope[centre] = mean, 1.0 / spread
+            if keep:
+                _change_inputs(self.networks.fitting(centre), spread, mean)
 
     @torch.no_grad()
     def deviation(self) -> float:
@@ -95,17 +159,27 @@ class ExpandedNetworks(nn.Module):
                 gradient = gradient.index_copy(1, atoms, slopes)
         return energies, gradient
 
-    def _of_element(self, centre: int, moments: Tensor) -> tuple[Tensor, Tensor]:
-        radial, angular, constant = self._coefficients(centre)  # (M, T K, W) twice, (M, 1, W)
-        axis = self.networks.definition.axis_neurons
-        n_atoms, n_members = len(moments), self.n_members
+    def _features(
+        self, moments: Tensor, radial: Tensor, angular: Tensor, constant: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """T, transposed, (M, n, 4, W) and D (M, n, L) of n atoms of an element."""
+        n_atoms = len(moments)
         by_component = moments.view(n_atoms, 4, -1)
         rows = (by_component[:, 0] @ radial + constant).unsqueeze(2)
         others = by_component[:, 1:].flatten(0, 1) @ angular
-        matrix = torch.cat((rows, others.view(n_members, n_atoms, 3, -1)), dim=2)  # (M, n, 4, W)
-        features = (matrix.mT @ matrix[..., :axis]).flatten(2)
-        energies, back = self.networks.fitting(centre).with_gradient(features)
-        back = back.reshape(n_members, n_atoms, -1, axis)
+        matrix = torch.cat((rows, others.view(self.n_members, n_atoms, 3, -1)), dim=2)
+        axis = self.networks.definition.axis_neurons
+        return matrix, (matrix.mT @ matrix[..., :axis]).flatten(2)
+
+    def _of_element(self, centre: int, moments: Tensor) -> tuple[Tensor, Tensor]:
+        radial, angular, constant = self._coefficients(centre)  # (M, T K, W) twice, (M, 1, W)
+        matrix, features = self._features(moments, radial, angular, constant)
+        axis = self.networks.definition.axis_neurons
+        n_atoms, n_members = len(moments), self.n_members
+        slope = self.slope[centre].unsqueeze(1)
+        centred = (features - self.shift[centre].unsqueeze(1)) * slope
+        energies, back = self.networks.fitting(centre).with_gradient(centred)
+        back = (back * slope).reshape(n_members, n_atoms, -1, axis)
         by_matrix = matrix[..., :axis] @ back.mT
         by_axis = by_matrix[..., :axis] + matrix @ back
         by_matrix = torch.cat((by_axis, by_matrix[..., axis:]), dim=-1)
@@ -132,6 +206,15 @@ class ExpandedNetworks(nn.Module):
             angular.append(transform @ embedded[:, :-1] / std_angular.to(dtype))
             constant.append(at_infinity * (p.slots[neighbour] / p.n_slots))
         return torch.cat(radial, dim=1), torch.cat(angular, dim=1), torch.stack(constant).sum(dim=0)
+
+
+def _change_inputs(networks: FittingNetworks, slope: Tensor, shift: Tensor) -> None:
+    """From networks f of x to networks f(x·slope + shift); slope (M, 1), shift (M, L)."""
+    with torch.no_grad():
+        weight, bias = networks.weights[0], networks.biases[0]
+        moved = bias.double() + (weight.double() @ shift.double().unsqueeze(-1)).squeeze(-1)
+        bias.copy_(moved)
+        weight.mul_(slope.unsqueeze(-1))
 
 
 def _functions(

@@ -33,6 +33,9 @@ class DeepPotentialSettings(Strict):
         fitting networks.
     type_embedding
         "pair": an embedding network for each pair of elements; "one-side": for each element of the neighbour.
+    initial
+        How weights are drawn: "spread", so that the embedding tells distances apart from the start, or
+        "deepmd", as deepmd-kit does.
     repulsion
         Add the switched short-range repulsion (ZBL), so that atoms never fall onto each other.
     symbols
@@ -48,6 +51,7 @@ class DeepPotentialSettings(Strict):
     axis_neurons: PositiveInt = 16
     fitting: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (80, 80, 80)
     type_embedding: Literal["pair", "one-side"] = "pair"
+    initial: Literal["spread", "deepmd"] = "spread"
     repulsion: bool = True
     symbols: tuple[str, ...] | None = None
 

@@ -89,6 +89,26 @@ def test_derivatives_of_a_loss_by_the_weights():
         assert float((gradient * direction).sum()) == pytest.approx(wanted, rel=1e-5, abs=1e-4)
 
 
+def test_centred_features_change_nothing_but_the_weights():
+    model, frames = random_model("Si", "O"), crowded("Si", "O")
+    features, networks = expanded(model, frames)
+    batch = features.batch(np.arange(4))
+    before, first = predict(networks, batch, 1.0), networks.networks.fitting(0).weights[0].clone()
+    networks.centre(features.inputs, features.species, keep=True, untouched=[1])
+    after = predict(networks, batch, 1.0)
+    torch.testing.assert_close(after.energies, before.energies, rtol=0, atol=1e-10)
+    torch.testing.assert_close(after.gradient, before.gradient, rtol=0, atol=1e-9)
+    assert not torch.allclose(networks.networks.fitting(0).weights[0], first)
+    _, plain = networks._features(features.inputs[features.species == 0], *networks._coefficients(0))
+    centred = (plain - networks.shift[0].unsqueeze(1)) * networks.slope[0].unsqueeze(1)
+    torch.testing.assert_close(centred.mean(dim=1), torch.zeros_like(centred[:, 0]), rtol=0, atol=1e-10)
+    assert centred.detach().square().mean(dim=(1, 2)).numpy() == pytest.approx(1.0)
+    assert float(networks.slope[1].std()) == 0.0
+    folded = networks.copy().model(model).tensors()
+    for name, array in model.tensors().items():
+        np.testing.assert_allclose(folded[name], array, rtol=0, atol=1e-11)
+
+
 def test_batches_select_frames():
     model, frames = random_model("Si", "O"), crowded("Si", "O")
     features, networks = expanded(model, frames)

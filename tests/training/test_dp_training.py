@@ -29,7 +29,7 @@ from ase_mlsample.training import (
     model_settings,
     train_ensemble,
 )
-from ase_mlsample.training.dp_initial import environment_statistics, initial_layers
+from ase_mlsample.training.dp_initial import environment_statistics, initial_layers, spread_layers
 from ase_mlsample.training.dp_start import new_parameters
 from ase_mlsample.training.expanded import ExpandedNetworks
 from ase_mlsample.training.expansion import Expansion
@@ -238,6 +238,27 @@ def test_initial_weights_have_the_spread_of_the_definition() -> None:
     assert fitting.timesteps[1] is not None
     assert fitting.timesteps[1].mean() == pytest.approx(0.1, abs=1e-4)
     assert fitting.timesteps[1].std() == pytest.approx(0.001, rel=0.05)
+
+
+def test_spread_layers_cover_the_range_of_the_data() -> None:
+    p = random_model("Si", "O", embedding=(20, 40)).parameters
+    ranges = [(-1.0, 4.0)] * 3 + [(0.0, 1.0)]
+    embeddings, fittings = spread_layers(p, 50, ranges=ranges, rng=np.random.default_rng(0), dtype="float64")
+    steps = -embeddings[1].biases[0] / embeddings[1].weights[0][..., 0]
+    assert -1.0 < steps.min() < -0.9
+    assert 3.9 < steps.max() < 4.0
+    assert embeddings[3].weights[0].std() == pytest.approx(5 * embeddings[2].weights[0].std(), rel=0.1)
+    assert fittings[0].weights[0].std() == pytest.approx(1 / np.sqrt(p.length), rel=0.03)
+
+
+def test_deepmd_initial_weights_are_as_they_were_drawn(
+    silicon_set: Dataset, small: DeepPotentialSettings, tmp_path: Path
+) -> None:
+    model = small.model_copy(update={"initial": "deepmd"})
+    still = TrainingSettings(epochs=1, learning_rate=1e-30, final_learning_rate=1e-30, precision="float64")
+    found = tensors(train(silicon_set, model, still, tmp_path))
+    assert found["fitting.Si.layers.1.bias"].std() > 0.5  # 0.1 otherwise
+    assert found["embedding.Si.Si.layers.1.weight"].std() == pytest.approx(1 / np.sqrt(12), rel=0.3)
 
 
 def test_the_loss_of_deepmd(silicon: Frames) -> None:
