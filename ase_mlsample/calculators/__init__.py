@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ase_mlsample.calculators.coupled_torsions import CoupledTorsions
     from ase_mlsample.calculators.deep_potential import DeepPotentialEnsemble
     from ase_mlsample.calculators.deepmd_models import DeepmdEnsemble
+    from ase_mlsample.calculators.loading import load_ensemble, load_model
     from ase_mlsample.calculators.model_calculator import ModelCalculator
     from ase_mlsample.calculators.model_potentials import DoubleWell, ModelPotential, MullerBrown, WolfeQuapp
     from ase_mlsample.calculators.prediction import Calibration, Prediction, Spread
@@ -36,6 +37,8 @@ __all__ = [
     "StillingerWeber",
     "UncertaintyBias",
     "WolfeQuapp",
+    "load_ensemble",
+    "load_model",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -58,5 +61,7 @@ __getattr__, __dir__ = lazy_names(
         "StillingerWeber": "stillinger_weber",
         "UncertaintyBias": "uncertainty_bias",
         "WolfeQuapp": "model_potentials",
+        "load_ensemble": "loading",
+        "load_model": "loading",
     },
 )
