@@ -1,0 +1,216 @@
+"""From a classical potential to a Deep Potential of another reference, and its free energy of freezing.
+
+    python examples/classical_to_ab_initio.py                  # goes on from where it was interrupted
+
+The recipe of L. Bonati and M. Parrinello, Phys. Rev. Lett. 121, 265701 (2018), for 64 atoms of silicon:
+
+1. A cheap classical potential crosses between liquid and crystal under a bias on the structure factor's peak,
+   and its configurations are labelled by the reference. Here it is Stillinger and Weber's form as refitted to
+   amorphous silicon (R. L. C. Vink et al., J. Non-Cryst. Solids 282, 248, 2001), which is far off: its bonds
+   are a quarter weaker, and it melts a thousand kelvin higher.
+2. An ensemble of Deep Potentials learns the labels.
+3. The ensemble itself is driven back and forth at the temperature of interest; what it visits is labelled,
+   too, and it learns on.
+4. Its free energy at this temperature, by OPES.
+
+The reference stands for ab initio: it is Stillinger and Weber's potential of 1985, so that everything takes
+minutes, and the same run with the reference itself shows how good the result is. With a DFT code in
+`reference()` the rest stays as it is.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms, units
+from ase.build import bulk
+from ase.io import read, write
+from ase.md.velocitydistribution import thermalize_momenta
+
+from ase_mlsample.analysis import FreeEnergy, read_colvar
+from ase_mlsample.analysis.free_energy import from_samples
+from ase_mlsample.analysis.reweighting import bias_weights
+from ase_mlsample.biases import LowerWall, UpperWall
+from ase_mlsample.calculators import DeepPotentialEnsemble, MLCalculator, StillingerWeber
+from ase_mlsample.cvs import StructureFactor
+from ase_mlsample.dynamics import OPES, StochasticCellRescaling
+from ase_mlsample.training import Dataset, DeepPotentialSettings, TrainingSettings, train_ensemble
+from ase_mlsample.validation.held_out import labelled
+
+SHORT = "MLSAMPLE_SHORT" in os.environ
+TEMPERATURE_K, CLASSICAL_K = 1700.0, 2900.0  # near the melting points of reference and classical potential
+BARRIER_EV = 3.0
+LIQUID, CRYSTAL = (0.45, 0.95), (1.15, 1.75)  # the structure factor's peak on either side
+WALLS = LowerWall(0.45, 500.0) + UpperWall(1.75, 500.0)
+MODEL = DeepPotentialSettings(
+    members=2 if SHORT else 4, cutoff=5.0, embedding=(8, 16, 32), axis_neurons=8, fitting=(32, 32, 32)
+)
+
+
+def classical() -> MLCalculator:
+    """What explores at first."""
+    return StillingerWeber(epsilon=1.64833, lambda_=31.5)
+
+
+def reference() -> MLCalculator:
+    """What labels, in place of DFT."""
+    return StillingerWeber()
+
+
+def dynamics(calc: MLCalculator, kelvin: float, folder: Path, *, explore: bool, interval: int) -> OPES:
+    """Biased dynamics at no pressure, from the crystal, or from a folder's checkpoint."""
+    atoms = bulk("Si", a=5.46, cubic=True) * 2
+    rng = np.random.default_rng(1)
+    thermalize_momenta(atoms, kelvin, rng=rng)
+    atoms.calc = calc
+    integrator = StochasticCellRescaling(
+        atoms, 2 * units.fs, temperature_K=kelvin, pressure_au=0.0, compressibility_au=1.6, rng=rng
+    )
+    variable = StructureFactor(1.96).mean()
+    if (folder / "checkpoint").exists():
+        return OPES.load(folder / "checkpoint", integrator, variable)
+    folder.mkdir(parents=True, exist_ok=True)
+    return OPES(
+        integrator,
+        variable,
+        temperature_K=kelvin,
+        barrier=BARRIER_EV,
+        pace=20 if SHORT else 250,
+        sigma=0.03,
+        explore=explore,
+        kernels=None,
+        extra_bias=WALLS,
+        logfile=folder / "COLVAR",
+        log_interval=10 if SHORT else 50,
+        trajectory=folder / "run.extxyz",
+        trajectory_interval=interval,
+        checkpoint=folder / "checkpoint",
+        checkpoint_interval=20_000,
+    )
+
+
+def run(calc: MLCalculator, kelvin: float, folder: Path, steps: int, *, explore: bool, frames: int) -> None:
+    """So many steps in a folder, counting those that are done."""
+    interval = max(1, steps // frames)
+    with dynamics(calc, kelvin, folder, explore=explore, interval=interval) as driven:
+        driven.run(max(0, steps - driven.step))
+
+
+def spread_out(folder: Path, n: int) -> list[Atoms]:
+    """Of a trajectory's frames so many, as evenly over the variable as they are there."""
+    frames = read(folder / "run.extxyz", index="1:")
+    order = np.argsort([float(np.ravel(atoms.info["cv"])[0]) for atoms in frames])
+    values = np.array([float(np.ravel(frames[k].info["cv"])[0]) for k in order])
+    wanted = np.linspace(values[0], values[-1], n)
+    chosen = sorted(set(np.clip(np.searchsorted(values, wanted), 0, len(frames) - 1).tolist()))
+    rest = [k for k in range(0, len(frames), max(1, len(frames) // n)) if k not in chosen]
+    return [frames[order[k]] for k in sorted([*chosen, *rest[: n - len(chosen)]])]
+
+
+def label(frames: Sequence[Atoms], path: Path) -> None:
+    """Add to a file of labelled frames what it does not have yet."""
+    write(path, [labelled(atoms, reference()) for atoms in frames])
+
+
+def learn(files: Sequence[Path], start: Path | None, folder: Path, epochs: int) -> DeepPotentialEnsemble:
+    """Train, or find trained, the ensemble of all labels so far."""
+    datasets = [Dataset.read(file) for file in files]
+    together = sum(datasets[1:], start=datasets[0])
+    first = MODEL if start is None else DeepPotentialEnsemble.load(start / "model.safetensors").model
+    settings = TrainingSettings(
+        recipe=None if start is None else "fine-tuning", epochs=epochs, validation_interval=min(5, epochs)
+    )
+    result = train_ensemble(
+        together,
+        model=first,
+        settings=settings,
+        rng=np.random.default_rng(2),
+        directory=folder,
+        progress=False,
+    )
+    errors = result.held_out
+    print(
+        f"{folder.name}: {len(together)} frames; on frames that no member saw "
+        f"{1000 * errors.energy_rmse:.1f} meV/atom and {errors.forces_rmse:.3f} eV/Å"
+    )
+    return result.calculator
+
+
+def free_energy(folder: Path) -> FreeEnergy:
+    """From the log of a run, its first fifth left out."""
+    colvar = read_colvar(folder / "COLVAR").columns(["sq_1_96_mean", "bias"])
+    values, bias = colvar[len(colvar) // 5 :].T
+    kT = TEMPERATURE_K * units.kB
+    axis = np.linspace(0.4, 1.8, 15 if SHORT else 57)
+    return from_samples(values, axis, kT=kT, weights=bias_weights(bias, kT=kT), n_blocks=10)
+
+
+def report(found: dict[str, FreeEnergy], folder: Path) -> None:
+    """Profiles side by side, then barriers and the difference of the basins, in units of k_BT."""
+    import matplotlib.pyplot as plt
+
+    names = list(found)
+    kT = TEMPERATURE_K * units.kB
+    print(f"\n{'S(q)':<8}" + "".join(f"{f'F, {name}':>26}" for name in names) + "   (k_BT)")
+    axis = found[names[0]].axes[0]
+    figure, plot = plt.subplots(figsize=(5, 3.6), layout="constrained")
+    for row in range(0, len(axis), 1 if SHORT else 3):
+        print(f"{axis[row]:<8.2f}" + "".join(f"{found[name].values[row] / kT:>26.1f}" for name in names))
+    for name in names:
+        plot.plot(axis, found[name].values / kT, label=name)
+        print(f"\n{name}: ", end="")
+        try:
+            freezing, melting = (found[name].barrier(*way) for way in ((LIQUID, CRYSTAL), (CRYSTAL, LIQUID)))
+            difference, error = found[name].basin_difference(LIQUID, CRYSTAL)
+        except ValueError as problem:
+            print(f"not long enough to say more ({problem})", end="")
+            continue
+        print(
+            f"barrier to freezing {freezing.height / kT:.1f} ± {freezing.error / kT:.1f} k_BT, to melting "
+            f"{melting.height / kT:.1f} ± {melting.error / kT:.1f}, F(crystal) − F(liquid) "
+            f"{difference / kT:.1f} ± {error / kT:.1f}",
+            end="",
+        )
+    plot.set(xlabel=r"$S(q = 1.96\ \mathrm{Å}^{-1})$", ylabel=r"$F$, $k_\mathrm{B}T$")
+    plot.legend()
+    figure.savefig(folder / "free_energy.png", dpi=160)
+    print(f"\nsee {folder / 'free_energy.png'}")
+
+
+def main() -> None:
+    """All steps, each of which is left out when it is done already."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("runs/classical_to_ab_initio"))
+    parser.add_argument("--steps", type=int, default=400 if SHORT else 300_000, help="of the free energies")
+    options = parser.parse_args()
+    folder, frames = options.folder, 20 if SHORT else 250
+    exploring, epochs = (200, 6) if SHORT else (80_000, 80)
+    begun = time.perf_counter()
+
+    def clock(what: str) -> None:
+        print(f"{(time.perf_counter() - begun) / 60:5.1f} min  {what}", flush=True)
+
+    run(classical(), CLASSICAL_K, folder / "explore0", exploring, explore=True, frames=4 * frames)
+    label(spread_out(folder / "explore0", frames), folder / "labels0.extxyz")
+    clock("explored with the classical potential")
+    model = learn([folder / "labels0.extxyz"], None, folder / "model0", epochs)
+    clock("trained")
+    run(model, TEMPERATURE_K, folder / "explore1", exploring, explore=True, frames=4 * frames)
+    label(spread_out(folder / "explore1", frames), folder / "labels1.extxyz")
+    clock("explored with the Deep Potential")
+    files = [folder / "labels0.extxyz", folder / "labels1.extxyz"]
+    model = learn(files, folder / "model0", folder / "model1", epochs)
+    clock("trained on")
+    for name, calc in (("Deep Potential", model), ("reference", reference())):
+        place = folder / name.replace(" ", "_")
+        run(calc, TEMPERATURE_K, place, options.steps, explore=False, frames=100)
+        clock(f"free energy of the {name}")
+    places = {name: folder / name.replace(" ", "_") for name in ("Deep Potential", "reference")}
+    report({name: free_energy(place) for name, place in places.items()}, folder)
+
+
+if __name__ == "__main__":
+    main()
