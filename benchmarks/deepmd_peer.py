@@ -42,7 +42,7 @@ def training_input(seed: int) -> dict[str, Any]:
         "training": {
             "training_data": {"systems": ["data"], "batch_size": 1},
             "numb_steps": 1,
-            "save_freq": 1,
+            "save_freq": 1000,  # beyond the end: TensorFlow then saves at it
             "seed": seed,
         },
     }
