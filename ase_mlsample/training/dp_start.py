@@ -31,6 +31,8 @@ __all__ = ["deep_potential_start", "new_parameters"]
 
 #: "auto" `sel`: so many per cent more than the most neighbours in the data, rounded up to a multiple.
 _SEL_PERCENT, _SEL_MULTIPLE = 10, 4
+#: What a step may move the argument of a first layer's tanh by, at the first learning rate.
+_FARTHEST = 1.28
 #: Frames by which features are centred and the first offset of the energies is found.
 _SAMPLE_FRAMES = 128
 
@@ -97,8 +99,14 @@ def _begun(
     features.follow(networks)
     freeze(networks, settings.freeze)
     atoms = features.batch(_sample(targets)).atoms
+    # a step of Adam moves each weight by the rate: together the inputs' must not move a layer too far
+    spread = min(1.0, _FARTHEST / (model.parameters.length * settings.learning_rate))
     networks.centre(
-        features.inputs[atoms], features.species[atoms], keep=keep, untouched=_frozen_inputs(networks)
+        features.inputs[atoms],
+        features.species[atoms],
+        keep=keep,
+        spread=spread,
+        untouched=_frozen_inputs(networks),
     )
 
     def trained(changed: Networks) -> Model:

@@ -30,7 +30,6 @@ __all__ = [
 #: Of either kind, all members together.
 Networks = MemberNetworks | ExpandedNetworks
 
-_EVALUATION_FRAMES = 64
 _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
@@ -98,7 +97,7 @@ def outputs(
     networks: Networks, features: FrameSet, frames: NDArray[np.int64], scale: float
 ) -> Iterator[tuple[Batch, Output]]:
     """Predictions for the given frames, in batches."""
-    for batch in features.batches(frames, size=_EVALUATION_FRAMES):
+    for batch in features.batches(frames, size=features.evaluated_together):
         yield batch, predict(networks, batch, scale)
 
 

@@ -75,6 +75,14 @@ class ExpandedNetworks(nn.Module):
         """A copy with own weights and the same polynomials."""
         return copy.deepcopy(self, {id(self.expansion): self.expansion})
 
+    @torch.no_grad()
+    def raise_energies(self, per_atom: Tensor) -> None:
+        """Add (M,) eV to the energies of all atoms, by those last biases that are trained."""
+        for centre in range(len(self.networks.symbols)):
+            bias = self.networks.fitting(centre).biases[-1]
+            if bias.requires_grad:
+                bias += per_atom.to(bias.dtype).unsqueeze(1)
+
     def model(self, like: DeepPotentialModel, **changes: Any) -> DeepPotentialModel:
         """A model with these weights, of plain features; otherwise like another one."""
         plain = copy.deepcopy(self.networks)
@@ -85,7 +93,13 @@ class ExpandedNetworks(nn.Module):
 
     @torch.no_grad()
     def centre(
-        self, moments: Tensor, species: Tensor, *, keep: bool, untouched: Collection[int] = ()
+        self,
+        moments: Tensor,
+        species: Tensor,
+        *,
+        keep: bool,
+        spread: float = 1.0,
+        untouched: Collection[int] = (),
     ) -> None:
         """Take shift and slope from the features of the given atoms; to be called once.
 
@@ -97,8 +111,11 @@ class ExpandedNetworks(nn.Module):
         moments, species
             As for `energies_and_gradient`.
         keep
-            Whether the networks are to answer as before; otherwise their weights are taken as they are for
-            weights of centred features.
+            Whether the networks are to answer as before; otherwise their weights are taken to be of centred
+            features of spread 1.
+        spread
+            What the root mean square is to be. Networks are the same with any (weights are divided by it),
+            but not their steps: an optimiser that moves all weights alike moves outputs in proportion to it.
         untouched
             Elements whose networks stay those of plain features, and those without an atom do, too.
         """
@@ -106,20 +123,25 @@ class ExpandedNetworks(nn.Module):
             own = moments[species == centre]
             if not len(own) or centre in untouched:
                 continue
-            total = torch.zeros_like(self.shift[0]).double()
-            squares = torch.zeros_like(total[:, 0])
-            for part in torch.split(own, _CHUNK_ATOMS):
-                features = self._features(part, *self._coefficients(centre))[1].double()
-                total += features.sum(dim=1)
-                squares += features.square().sum(dim=(1, 2))
-            mean = total / len(own)
-            size = mean.shape[1]
-            variance = squares / (len(own) * size) - mean.square().mean(dim=1)
-            least = _LEAST_SPREAD**2 * mean.square().mean(dim=1)
-            spread = torch.maximum(variance, least).sqrt()[:, None]
-            self.shift[centre], self.slope[centre] = mean, 1.0 / spread
+            mean, rms = self._deviations(centre, own)
+            self.shift[centre], self.slope[centre] = mean, spread / rms
             if keep:
-                _change_inputs(self.networks.fitting(centre), spread, mean)
+                _change_inputs(self.networks.fitting(centre), rms / spread, mean)
+            else:
+                _change_inputs(self.networks.fitting(centre), torch.ones_like(rms) / spread, 0.0 * mean)
+
+    def _deviations(self, centre: int, moments: Tensor) -> tuple[Tensor, Tensor]:
+        """Means (M, L) of the features of an element's atoms, and one root mean square deviation (M, 1)."""
+        total = torch.zeros_like(self.shift[0]).double()
+        squares = torch.zeros_like(total[:, 0])
+        for part in torch.split(moments, _CHUNK_ATOMS):
+            features = self._features(part, *self._coefficients(centre))[1].double()
+            total += features.sum(dim=1)
+            squares += features.square().sum(dim=(1, 2))
+        mean = total / len(moments)
+        of_means = mean.square().mean(dim=1)
+        variance = squares / (len(moments) * mean.shape[1]) - of_means
+        return mean, torch.maximum(variance, _LEAST_SPREAD**2 * of_means).sqrt()[:, None]
 
     @torch.no_grad()
     def deviation(self) -> float:

@@ -183,6 +183,8 @@ class FrameSet(ABC):
         (N, L), set by the subclass.
     n_atoms
         (S,) of each frame.
+    evaluated_together
+        Frames in a batch where nothing is learned; it sets the memory, not the results.
     """
 
     inputs: torch.Tensor
@@ -191,6 +193,7 @@ class FrameSet(ABC):
         self.geometry = geometry
         self.species = torch.from_numpy(geometry.species.astype(np.int64))
         self.n_atoms = np.diff(geometry.frame_first)
+        self.evaluated_together = 64
 
     def __len__(self) -> int:
         return len(self.n_atoms)

@@ -128,6 +128,13 @@ class Loss:
             loss = loss + factors[2] * (by_frame * error).sum(dim=1) / totals[2]
         return loss
 
+    def energy_shortfall(self, batch: Batch, output: Output) -> torch.Tensor:
+        """(M, 2) eV by which energies fall short in a batch, and the atoms there; by the frames' weights."""
+        frames = torch.from_numpy(batch.frames)
+        error = self._targets.energies[frames] - output.energies.detach().double()
+        sums = [self._weights[:, frames] * values for values in (error, self._targets.n_atoms[frames])]
+        return torch.stack(sums).sum(dim=2).T
+
 
 def _of_atoms(by_frame: torch.Tensor, targets: Targets) -> torch.Tensor:
     """(…, S) → (…, N), what an atom's frame has."""

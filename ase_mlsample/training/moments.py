@@ -163,6 +163,7 @@ class MomentSet(FrameSet):
         self, geometry: Geometry, parameters: DeepPotentialParameters, *, double: bool = False
     ) -> None:
         super().__init__(geometry)
+        self.evaluated_together = max(1, min(64, _CHUNK_ATOMS // int(self.n_atoms.max())))
         self.parameters = parameters
         self.double = double
         s, _ = switched_inverse(np.linalg.norm(self.geometry.vectors, axis=1), parameters)

@@ -20,6 +20,7 @@ from ase_mlsample.training.evaluation import (
     outputs,
     training_output,
 )
+from ase_mlsample.training.expanded import ExpandedNetworks
 from ase_mlsample.training.features import FrameSet
 from ase_mlsample.training.folds import Split
 from ase_mlsample.training.loss import Loss
@@ -159,6 +160,7 @@ class Optimisation:
         """One sweep over the training frames; the members' mean losses."""
         p = self._problem
         total = torch.zeros(p.networks.n_members, dtype=torch.float64)
+        shortfall = torch.zeros(p.networks.n_members, 2, dtype=torch.float64)
         order = self._rng.permutation(self._train_frames)
         for batch in p.features.batches(order, size=self._settings.batch_size):
             output = training_output(p.networks, batch, p.scale, with_forces=self._with_gradient)
@@ -172,8 +174,17 @@ class Optimisation:
                 )
             self._update(losses.sum() * self._steps_per_epoch)
             total += losses.detach()
+            shortfall += self._train_loss.energy_shortfall(batch, output)
+        if isinstance(p.networks, ExpandedNetworks):
+            self._raise_energies(shortfall[:, 0] / shortfall[:, 1])
         p.features.follow(p.networks)
         return total
+
+    def _raise_energies(self, per_atom: torch.Tensor) -> None:
+        """Take the epoch's mean error off the energies: their constant drifts while forces are learned."""
+        for networks in (self._problem.networks, self._averaged):
+            assert isinstance(networks, ExpandedNetworks)  # noqa: S101 - the callers' choice
+            networks.raise_energies(per_atom)
 
     @property
     def _with_gradient(self) -> bool:

@@ -94,7 +94,7 @@ def test_centred_features_change_nothing_but_the_weights():
     features, networks = expanded(model, frames)
     batch = features.batch(np.arange(4))
     before, first = predict(networks, batch, 1.0), networks.networks.fitting(0).weights[0].clone()
-    networks.centre(features.inputs, features.species, keep=True, untouched=[1])
+    networks.centre(features.inputs, features.species, keep=True, spread=0.5, untouched=[1])
     after = predict(networks, batch, 1.0)
     torch.testing.assert_close(after.energies, before.energies, rtol=0, atol=1e-10)
     torch.testing.assert_close(after.gradient, before.gradient, rtol=0, atol=1e-9)
@@ -102,11 +102,24 @@ def test_centred_features_change_nothing_but_the_weights():
     _, plain = networks._features(features.inputs[features.species == 0], *networks._coefficients(0))
     centred = (plain - networks.shift[0].unsqueeze(1)) * networks.slope[0].unsqueeze(1)
     torch.testing.assert_close(centred.mean(dim=1), torch.zeros_like(centred[:, 0]), rtol=0, atol=1e-10)
-    assert centred.detach().square().mean(dim=(1, 2)).numpy() == pytest.approx(1.0)
+    assert centred.detach().square().mean(dim=(1, 2)).numpy() == pytest.approx(0.25)
     assert float(networks.slope[1].std()) == 0.0
     folded = networks.copy().model(model).tensors()
     for name, array in model.tensors().items():
         np.testing.assert_allclose(folded[name], array, rtol=0, atol=1e-11)
+
+
+def test_energies_are_raised_by_the_biases_that_are_trained():
+    model, frames = random_model("Si", "O"), crowded("Si", "O")
+    features, networks = expanded(model, frames)
+    networks.networks.fitting(1).biases[-1].requires_grad_(False)
+    batch = features.batch(np.arange(4))
+    before = predict(networks, batch, 1.0).energies
+    by = torch.tensor([0.5, 0.0, -2.0], dtype=torch.float64)
+    networks.raise_energies(by)
+    silicon = torch.tensor([float((atoms.symbols == "Si").sum()) for atoms in frames])
+    raised = predict(networks, batch, 1.0).energies - before
+    torch.testing.assert_close(raised, by[:, None] * silicon.double(), rtol=0, atol=1e-11)
 
 
 def test_batches_select_frames():

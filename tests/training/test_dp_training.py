@@ -261,6 +261,20 @@ def test_deepmd_initial_weights_are_as_they_were_drawn(
     assert found["embedding.Si.Si.layers.1.weight"].std() == pytest.approx(1 / np.sqrt(12), rel=0.3)
 
 
+def test_energies_that_fall_short(silicon: Frames) -> None:
+    dataset = Dataset(silicon(4, seed=0))
+    geometry = Geometry.of_frames(list(dataset), ["Si"], cutoff=4.0)
+    features = MomentSet(geometry, random_model("Si").parameters)
+    targets = reduced_labels(dataset, geometry, None)
+    loss = Loss(TrainingSettings(), targets, torch.tensor([[1.0, 1, 0, 2], [0, 1, 1, 1]]))
+    batch = features.batch(np.array([0, 3]))
+    nothing = torch.zeros(0)
+    output = Output(targets.energies[[0, 3]] - torch.tensor([[3.0, 5.0], [3.0, 7.0]]), nothing, nothing)
+    sizes = dataset.n_atoms
+    wanted = [[3.0 + 2 * 5.0, sizes[0] + 2 * sizes[3]], [7.0, sizes[3]]]
+    np.testing.assert_allclose(loss.energy_shortfall(batch, output), wanted, rtol=1e-12)
+
+
 def test_the_loss_of_deepmd(silicon: Frames) -> None:
     frames = [*silicon(6, seed=0)[::3], bulk("Si") * (3, 1, 1)]
     reference = StillingerWeber().evaluate(frames[2])
