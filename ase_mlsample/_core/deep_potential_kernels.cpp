@@ -47,6 +47,14 @@ int64_t slots_bytes(const DeepPotentialConstants<T>& c, int64_t most) {
 }
 
 template <class T>
+Workspace<T> workspace_of(const DeepPotentialTask<T>& task) {
+    Workspace<T> w;
+    layout(w, *task.constants, task.most_neighbors, task.scratch);
+    for (int64_t k = 4 * task.constants->axis; k < up(4 * task.constants->axis, width<T>); ++k) w.sums[k] = Vec<T>{};
+    return w;
+}
+
+template <class T>
 Environment<T> environment_of(const DeepPotentialTask<T>& task, int64_t i) {
     Environment<T> e;
     layout(e, *task.constants, task.most_neighbors, task.kept + (i - task.kept_begin) * task.slots_bytes);
@@ -57,8 +65,7 @@ template <class T>
 int64_t gather(const DeepPotentialTask<T>& task) {
     const DeepPotentialConstants<T>& c = *task.constants;
     const NoDenormals quick;
-    Workspace<T> w;
-    layout(w, c, task.most_neighbors, task.scratch);
+    const Workspace<T> w = workspace_of(task);
     const Edges edges{task.species, task.first,    task.second, task.vectors, task.low,
                       task.high,    c.num_species, c.cutoff,    0.0};
     for (int64_t i = task.begin; i < task.end; ++i) {
@@ -149,8 +156,7 @@ template <class T>
 void forward(const DeepPotentialTask<T>& task) {
     const DeepPotentialConstants<T>& c = *task.constants;
     const NoDenormals quick;
-    Workspace<T> w;
-    layout(w, c, task.most_neighbors, task.scratch);
+    const Workspace<T> w = workspace_of(task);
     for (int64_t i = task.begin; i < task.end; ++i) {
         const Environment<T> e = environment_of(task, i);
         const Centre<T> centre(task, i);
@@ -234,9 +240,7 @@ template <class T>
 void backward(const DeepPotentialTask<T>& task) {
     const DeepPotentialConstants<T>& c = *task.constants;
     const NoDenormals quick;
-    Workspace<T> w;
-    layout(w, c, task.most_neighbors, task.scratch);
-    for (int64_t k = 4 * c.axis; k < up(4 * c.axis, width<T>); ++k) w.sums[k] = Vec<T>{};
+    const Workspace<T> w = workspace_of(task);
     for (int64_t i = task.begin; i < task.end; ++i) {
         const Environment<T> e = environment_of(task, i);
         const Centre<T> centre(task, i);

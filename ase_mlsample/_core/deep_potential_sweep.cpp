@@ -14,7 +14,6 @@ namespace {
 
 constexpr int64_t kBlock = 192;           // atoms whose neighbours are kept while one member after another reads them
 constexpr int64_t kRows = network_block;  // of these, as many as have features at a time
-constexpr int64_t kPairs = 16;            // and whose pairs are found at a time
 
 // A thread's memory for one block.
 template <class T>
@@ -43,20 +42,11 @@ public:
     }
 
     void run(double* energies, double* gradient, double* virial) {
-        // how many candidates there are depends on the list's age, which must not change the order of any sum
-        const Parts parts = list_ ? even_parts(graph_.n_atoms) : make_parts(graph_);
-        const PartSums sums(graph_, parts, mean_ ? 1 : potential_.members());
-        for_parts(graph_, parts, [&](int part, int64_t low, int64_t high) {
-            Block<T> block = memory();
-            sums.clear(part);
-            const int64_t blocks = rounded_up(high - low, kBlock) / kBlock;  // of about the same size
-            const int64_t size = blocks > 0 ? rounded_up(rounded_up(high - low, blocks) / blocks, kRows) : 0;
-            for (int64_t begin = low; begin < high; begin += size) {
-                const int64_t end = std::min(high, begin + size);
-                run_block(block, begin, end, energies, sums.gradient(part), sums.virial(part));
-            }
-        });
-        sums.finish(gradient, virial);
+        sweep_blocks(graph_, list_ != nullptr, mean_ ? 1 : potential_.members(), kBlock, kRows, gradient, virial,
+                     [&] { return memory(); },
+                     [&](const Block<T>& block, int64_t begin, int64_t end, double* g, double* w) {
+                         run_block(block, begin, end, energies, g, w);
+                     });
     }
 
 private:
@@ -68,10 +58,8 @@ private:
         const int64_t slots = aligned(kBlock * task_.slots_bytes);
         const int64_t net = aligned(potential_.fitting(0).scratch_bytes(kRows));
         const int64_t sweep = aligned(kernels_.scratch_bytes(c, most));
-        const int64_t first = aligned(8 * (kPairs + 1)), pairs = list_ ? kPairs * most + 1 : 0;
-        const int64_t second = aligned(4 * pairs), vectors = aligned(24 * pairs);
-        char* at = static_cast<char*>(
-            thread_scratch(matrix + features + energies + net + sweep + slots + first + second + vectors));
+        const int64_t pairs = list_ ? pair_bytes(most) : 0;
+        char* at = static_cast<char*>(thread_scratch(matrix + features + energies + net + sweep + slots + pairs));
         Block<T> block{};
         block.matrix = reinterpret_cast<T*>(at);
         block.features = reinterpret_cast<T*>(at += matrix);
@@ -79,9 +67,7 @@ private:
         block.networks = at += energies;
         block.sweep = at += net;
         block.slots = at += sweep;
-        block.pairs.first = reinterpret_cast<int64_t*>(at += slots);
-        block.pairs.second = reinterpret_cast<int32_t*>(at += first);
-        block.pairs.vectors = reinterpret_cast<double*>(at + second);
+        if (list_) block.pairs = pairs_at(at + slots, most);
         return block;
     }
 
@@ -112,14 +98,7 @@ private:
             for_pieces(graph_, begin, end, [&](int64_t f, int64_t from, int64_t to) { gather(task, f, from, to); });
             return;
         }
-        for (int64_t from = begin; from < end; from += kPairs) {
-            const int64_t to = std::min(end, from + kPairs);
-            list_->cut(from, to, block.pairs);
-            task.first = block.pairs.first - from;
-            task.second = block.pairs.second;
-            task.vectors = block.pairs.vectors;
-            gather(task, 0, from, to);
-        }
+        cut_pairs(*list_, block.pairs, task, begin, end, [&](int64_t from, int64_t to) { gather(task, 0, from, to); });
     }
 
     void gather(DeepPotentialTask<T>& task, int64_t f, int64_t from, int64_t to) const {

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ase_mlsample import _core
-from ase_mlsample.calculators.ani_graph import Graph, MemberSums
+from ase_mlsample.calculators.compiled_backend import CompiledBackend
 from ase_mlsample.calculators.dp_layers import DenseLayers
 from ase_mlsample.calculators.dp_model import DeepPotentialModel
 from ase_mlsample.calculators.dp_tables import Embeddings, EmbeddingTables, TabulationError
@@ -17,7 +17,7 @@ from ase_mlsample.calculators.dp_tables import Embeddings, EmbeddingTables, Tabu
 __all__ = ["NativeBackend"]
 
 
-class NativeBackend:
+class NativeBackend(CompiledBackend):
     """All members on the neighbours of one atom after another, block by block.
 
     Parameters
@@ -54,7 +54,7 @@ class NativeBackend:
             shape = (*pairs, *tables.coefficients.shape[1:])
             given = {"tables": _contiguous(tables.coefficients, dtype).reshape(shape)}
             self.tabulation_error = tables.error
-        self._potential = _core.DeepPotential(
+        potential = _core.DeepPotential(
             cutoff=p.cutoff,
             switch_start=p.switch_start,
             axis=p.axis_neurons,
@@ -66,35 +66,7 @@ class NativeBackend:
             fittings=[_arrays(network, dtype) for network in model.fittings],
             **given,
         )
-
-    def evaluate(self, graph: Graph, *, members: bool) -> MemberSums:
-        """Energies of the members' mean or (`members`) of each, and the derivatives of their sums.
-
-        Parameters
-        ----------
-        graph : Graph
-            The structures.
-        members : bool
-            Whether to give every member's.
-        """
-        edges = (graph.first, graph.second, graph.vectors, graph.frame_first)
-        return MemberSums(*self._potential.evaluate(graph.species, *edges, mean=not members))
-
-    def evaluate_placed(
-        self, species: NDArray[np.int32], neighbors: _core.NeighborList, *, members: bool
-    ) -> MemberSums:
-        """The same for one structure, whose pairs are found on the way and never all held at once.
-
-        Parameters
-        ----------
-        species : (N,) array
-            Species indices.
-        neighbors : NeighborList
-            A list that was told where the atoms are.
-        members : bool
-            As for `evaluate`.
-        """
-        return MemberSums(*self._potential.evaluate(species, neighbors, mean=not members))
+        super().__init__(potential.evaluate)
 
 
 def _contiguous(array: NDArray[Any], dtype: str = "float64") -> NDArray[Any]:
