@@ -22,6 +22,8 @@ import argparse
 import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +44,7 @@ from ase_mlsample.validation.held_out import labelled
 
 SHORT = "MLSAMPLE_SHORT" in os.environ
 TEMPERATURE_K, CLASSICAL_K = 1700.0, 2900.0  # near the melting points of reference and classical potential
-BARRIER_EV = 3.0
+BARRIER = 38.0  # in k_BT: what 216 atoms take is twice as much
 LIQUID, CRYSTAL = (0.45, 0.95), (1.15, 1.75)  # the structure factor's peak on either side
 WALLS = LowerWall(0.45, 500.0) + UpperWall(1.75, 500.0)
 MODEL = DeepPotentialSettings(
@@ -77,7 +79,7 @@ def dynamics(calc: MLCalculator, kelvin: float, folder: Path, *, explore: bool, 
         integrator,
         variable,
         temperature_K=kelvin,
-        barrier=BARRIER_EV,
+        barrier=BARRIER * kelvin * units.kB,
         pace=20 if SHORT else 250,
         sigma=0.03,
         explore=explore,
@@ -87,6 +89,7 @@ def dynamics(calc: MLCalculator, kelvin: float, folder: Path, *, explore: bool, 
         log_interval=10 if SHORT else 50,
         trajectory=folder / "run.extxyz",
         trajectory_interval=interval,
+        progress=False,
         checkpoint=folder / "checkpoint",
         checkpoint_interval=20_000,
     )
@@ -111,7 +114,7 @@ def spread_out(folder: Path, n: int) -> list[Atoms]:
 
 
 def label(frames: Sequence[Atoms], path: Path) -> None:
-    """Add to a file of labelled frames what it does not have yet."""
+    """Write frames with what the reference says of them."""
     write(path, [labelled(atoms, reference()) for atoms in frames])
 
 
@@ -184,10 +187,10 @@ def main() -> None:
     """All steps, each of which is left out when it is done already."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("runs/classical_to_ab_initio"))
-    parser.add_argument("--steps", type=int, default=400 if SHORT else 300_000, help="of the free energies")
+    parser.add_argument("--steps", type=int, default=200 if SHORT else 500_000, help="of the free energies")
     options = parser.parse_args()
     folder, frames = options.folder, 20 if SHORT else 250
-    exploring, epochs = (200, 6) if SHORT else (80_000, 80)
+    exploring, epochs = (100, 4) if SHORT else (80_000, 80)
     begun = time.perf_counter()
 
     def clock(what: str) -> None:
@@ -204,11 +207,17 @@ def main() -> None:
     files = [folder / "labels0.extxyz", folder / "labels1.extxyz"]
     model = learn(files, folder / "model0", folder / "model1", epochs)
     clock("trained on")
-    for name, calc in (("Deep Potential", model), ("reference", reference())):
-        place = folder / name.replace(" ", "_")
-        run(calc, TEMPERATURE_K, place, options.steps, explore=False, frames=100)
-        clock(f"free energy of the {name}")
-    places = {name: folder / name.replace(" ", "_") for name in ("Deep Potential", "reference")}
+    calculators = {"Deep Potential": model, "reference": reference()}
+    places = {name: folder / name.replace(" ", "_") for name in calculators}
+    os.environ["OMP_NUM_THREADS"] = "1"  # read by the two processes when they start
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        jobs = [
+            pool.submit(run, calc, TEMPERATURE_K, places[name], options.steps, explore=False, frames=100)
+            for name, calc in calculators.items()
+        ]
+        for job in jobs:
+            job.result()
+    clock("free energies")
     report({name: free_energy(place) for name, place in places.items()}, folder)
 
 
