@@ -46,7 +46,8 @@ class _Group:
         """(m, pairs, …) → (m, n, width, …), zero where there is no neighbour."""
         shape = (len(values), len(self.atoms), int(self.counts.max()), *values.shape[2:])
         empty = values.new_zeros(shape)
-        return empty.index_put((torch.arange(len(values))[:, None], self.row, self.place), values)
+        members = torch.arange(len(values), device=values.device)
+        return empty.index_put((members[:, None], self.row, self.place), values)
 
 
 def _groups(first: Tensor, second: Tensor, species: Tensor, n_elements: int) -> list[_Group]:
