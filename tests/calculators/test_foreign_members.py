@@ -38,7 +38,7 @@ def check_committee(members: list[Any], atoms: Atoms) -> None:
     for member in members:
         copy = atoms.copy()
         copy.calc = member
-        energies.append(copy.get_potential_energy(force_consistent=True))
+        energies.append(copy.get_potential_energy())
         forces.append(copy.get_forces())
         stresses.append(copy.get_stress())
     # single precision of some models
