@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,7 @@ class Embeddings:
         kinds = range(len(model.symbols))
         networks = [model.embedding(a, b).astype(np.float64) for a in kinds for b in kinds]
 
-        def stacked(parts: Iterable[Array]) -> Array:
+        def stacked(parts: Iterable[NDArray[np.floating[Any]]]) -> Array:
             """(M, …) of each pair → (M·K·K, …)."""
             return np.concatenate(np.swapaxes(np.stack(list(parts)), 0, 1))
 
