@@ -4,14 +4,14 @@
 
 The recipe of L. Bonati and M. Parrinello, Phys. Rev. Lett. 121, 265701 (2018), for 64 atoms of silicon:
 
-1. A cheap classical potential crosses between liquid and crystal under a bias on the structure factor's peak,
-   and its configurations are labelled by the reference. Here it is Stillinger and Weber's form as refitted to
-   amorphous silicon (R. L. C. Vink et al., J. Non-Cryst. Solids 282, 248, 2001), which is far off: its bonds
-   are a quarter weaker, and it melts a thousand kelvin higher.
+1. A cheap classical potential crosses between liquid and crystal under a bias on the similarity of the atoms'
+   surroundings to diamond's, and its configurations are labelled by the reference. Here it is Stillinger and
+   Weber's form as refitted to amorphous silicon (R. L. C. Vink et al., J. Non-Cryst. Solids 282, 248, 2001),
+   which is far off: its bonds are a quarter weaker, and it melts a thousand kelvin higher.
 2. An ensemble of Deep Potentials learns the labels.
 3. The ensemble itself is driven back and forth at the temperature of interest; what it visits is labelled,
    too, and it learns on.
-4. Its free energy at this temperature, by OPES.
+4. Its free energy at this temperature, by metadynamics.
 
 The reference stands for ab initio: it is Stillinger and Weber's potential of 1985, so that everything takes
 minutes, and the same run with the reference itself shows how good the result is. With a DFT code in
@@ -34,19 +34,18 @@ from ase.md.velocitydistribution import thermalize_momenta
 
 from ase_mlsample.analysis import FreeEnergy, read_colvar
 from ase_mlsample.analysis.free_energy import from_samples
-from ase_mlsample.analysis.reweighting import bias_weights
-from ase_mlsample.biases import LowerWall, UpperWall
+from ase_mlsample.analysis.reweighting import tiwary_offsets, tiwary_weights
+from ase_mlsample.biases import read_hills
 from ase_mlsample.calculators import DeepPotentialEnsemble, MLCalculator, StillingerWeber
-from ase_mlsample.cvs import StructureFactor
-from ase_mlsample.dynamics import OPES, StochasticCellRescaling
+from ase_mlsample.cvs import CollectiveVariable, EnvironmentSimilarity
+from ase_mlsample.dynamics import Metadynamics, StochasticCellRescaling
 from ase_mlsample.training import Dataset, DeepPotentialSettings, TrainingSettings, train_ensemble
 from ase_mlsample.validation.held_out import labelled
 
 SHORT = "MLSAMPLE_SHORT" in os.environ
 TEMPERATURE_K, CLASSICAL_K = 1700.0, 2900.0  # near the melting points of reference and classical potential
-BARRIER = 38.0  # in k_BT: what 216 atoms take is twice as much
-LIQUID, CRYSTAL = (0.45, 0.95), (1.15, 1.75)  # the structure factor's peak on either side
-WALLS = LowerWall(0.45, 500.0) + UpperWall(1.75, 500.0)
+DIAMOND = bulk("Si", a=5.431, cubic=True)
+LIQUID, CRYSTAL = (0.0, 0.4), (0.7, 1.0)  # the mean similarity to diamond on either side
 MODEL = DeepPotentialSettings(
     members=2 if SHORT else 4, cutoff=5.0, embedding=(8, 16, 32), axis_neurons=8, fitting=(32, 32, 32)
 )
@@ -62,29 +61,32 @@ def reference() -> MLCalculator:
     return StillingerWeber()
 
 
-def dynamics(calc: MLCalculator, kelvin: float, folder: Path, *, explore: bool, interval: int) -> OPES:
+def variable() -> CollectiveVariable:
+    """The mean similarity to diamond, in the orientation of the cell."""
+    return EnvironmentSimilarity.from_crystal(DIAMOND, sigma=0.40).mean()
+
+
+def dynamics(calc: MLCalculator, kelvin: float, folder: Path, interval: int) -> Metadynamics:
     """Biased dynamics at no pressure, from the crystal, or from a folder's checkpoint."""
-    atoms = bulk("Si", a=5.46, cubic=True) * 2
+    atoms = DIAMOND * 2
     rng = np.random.default_rng(1)
     thermalize_momenta(atoms, kelvin, rng=rng)
     atoms.calc = calc
     integrator = StochasticCellRescaling(
         atoms, 2 * units.fs, temperature_K=kelvin, pressure_au=0.0, compressibility_au=1.6, rng=rng
     )
-    variable = StructureFactor(1.96).mean()
     if (folder / "checkpoint").exists():
-        return OPES.load(folder / "checkpoint", integrator, variable)
+        return Metadynamics.load(folder / "checkpoint", integrator, variable())
     folder.mkdir(parents=True, exist_ok=True)
-    return OPES(
+    return Metadynamics(
         integrator,
-        variable,
+        variable(),
         temperature_K=kelvin,
-        barrier=BARRIER * kelvin * units.kB,
-        pace=20 if SHORT else 250,
-        sigma=0.03,
-        explore=explore,
-        kernels=None,
-        extra_bias=WALLS,
+        sigma=0.02,
+        height=kelvin * units.kB,
+        bias_factor=40,
+        pace=20 if SHORT else 150,
+        hills=folder / "HILLS",
         logfile=folder / "COLVAR",
         log_interval=10 if SHORT else 50,
         trajectory=folder / "run.extxyz",
@@ -95,10 +97,9 @@ def dynamics(calc: MLCalculator, kelvin: float, folder: Path, *, explore: bool, 
     )
 
 
-def run(calc: MLCalculator, kelvin: float, folder: Path, steps: int, *, explore: bool, frames: int) -> None:
+def run(calc: MLCalculator, kelvin: float, folder: Path, steps: int, frames: int) -> None:
     """So many steps in a folder, counting those that are done."""
-    interval = max(1, steps // frames)
-    with dynamics(calc, kelvin, folder, explore=explore, interval=interval) as driven:
+    with dynamics(calc, kelvin, folder, max(1, steps // frames)) as driven:
         driven.run(max(0, steps - driven.step))
 
 
@@ -143,12 +144,15 @@ def learn(files: Sequence[Path], start: Path | None, folder: Path, epochs: int) 
 
 
 def free_energy(folder: Path) -> FreeEnergy:
-    """From the log of a run, its first fifth left out."""
-    colvar = read_colvar(folder / "COLVAR").columns(["sq_1_96_mean", "bias"])
-    values, bias = colvar[len(colvar) // 5 :].T
+    """From the log of a run, its first fifth left out, with the hills' own offset in time."""
     kT = TEMPERATURE_K * units.kB
-    axis = np.linspace(0.4, 1.8, 15 if SHORT else 57)
-    return from_samples(values, axis, kT=kT, weights=bias_weights(bias, kT=kT), n_blocks=10)
+    colvar, hills = read_colvar(folder / "COLVAR"), read_hills(folder / "HILLS")
+    kept = slice(len(colvar.times) // 5, None)
+    values, bias = colvar.columns([*variable().names, "bias"])[kept].T
+    offsets = tiwary_offsets(hills, np.linspace(-0.1, 1.1, 601), kT=kT)
+    just_before = colvar.times[kept] - 1e-6  # a bias in the log is from before the hill of its step
+    weights = tiwary_weights(bias, just_before, hills, offsets, kT=kT)
+    return from_samples(values, np.linspace(0, 1, 11 if SHORT else 41), kT=kT, weights=weights, n_blocks=10)
 
 
 def report(found: dict[str, FreeEnergy], folder: Path) -> None:
@@ -157,10 +161,10 @@ def report(found: dict[str, FreeEnergy], folder: Path) -> None:
 
     names = list(found)
     kT = TEMPERATURE_K * units.kB
-    print(f"\n{'S(q)':<8}" + "".join(f"{f'F, {name}':>26}" for name in names) + "   (k_BT)")
+    print(f"\n{'diamond':<8}" + "".join(f"{f'F, {name}':>26}" for name in names) + "   (k_BT)")
     axis = found[names[0]].axes[0]
     figure, plot = plt.subplots(figsize=(5, 3.6), layout="constrained")
-    for row in range(0, len(axis), 1 if SHORT else 3):
+    for row in range(0, len(axis), 1 if SHORT else 2):
         print(f"{axis[row]:<8.2f}" + "".join(f"{found[name].values[row] / kT:>26.1f}" for name in names))
     for name in names:
         plot.plot(axis, found[name].values / kT, label=name)
@@ -177,7 +181,7 @@ def report(found: dict[str, FreeEnergy], folder: Path) -> None:
             f"{difference / kT:.1f} ± {error / kT:.1f}",
             end="",
         )
-    plot.set(xlabel=r"$S(q = 1.96\ \mathrm{Å}^{-1})$", ylabel=r"$F$, $k_\mathrm{B}T$")
+    plot.set(xlabel="similarity to diamond", ylabel=r"$F$, $k_\mathrm{B}T$")
     plot.legend()
     figure.savefig(folder / "free_energy.png", dpi=160)
     print(f"\nsee {folder / 'free_energy.png'}")
@@ -187,21 +191,21 @@ def main() -> None:
     """All steps, each of which is left out when it is done already."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("runs/classical_to_ab_initio"))
-    parser.add_argument("--steps", type=int, default=200 if SHORT else 500_000, help="of the free energies")
+    parser.add_argument("--steps", type=int, default=200 if SHORT else 400_000, help="of the free energies")
     options = parser.parse_args()
-    folder, frames = options.folder, 20 if SHORT else 250
-    exploring, epochs = (100, 4) if SHORT else (80_000, 80)
+    folder, frames = options.folder, 20 if SHORT else 160
+    exploring, epochs = (100, 4) if SHORT else (60_000, 40)
     begun = time.perf_counter()
 
     def clock(what: str) -> None:
         print(f"{(time.perf_counter() - begun) / 60:5.1f} min  {what}", flush=True)
 
-    run(classical(), CLASSICAL_K, folder / "explore0", exploring, explore=True, frames=4 * frames)
+    run(classical(), CLASSICAL_K, folder / "explore0", exploring, 4 * frames)
     label(spread_out(folder / "explore0", frames), folder / "labels0.extxyz")
     clock("explored with the classical potential")
     model = learn([folder / "labels0.extxyz"], None, folder / "model0", epochs)
     clock("trained")
-    run(model, TEMPERATURE_K, folder / "explore1", exploring, explore=True, frames=4 * frames)
+    run(model, TEMPERATURE_K, folder / "explore1", exploring, 4 * frames)
     label(spread_out(folder / "explore1", frames), folder / "labels1.extxyz")
     clock("explored with the Deep Potential")
     files = [folder / "labels0.extxyz", folder / "labels1.extxyz"]
@@ -212,7 +216,7 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # read by the two processes when they start
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         jobs = [
-            pool.submit(run, calc, TEMPERATURE_K, places[name], options.steps, explore=False, frames=100)
+            pool.submit(run, calc, TEMPERATURE_K, places[name], options.steps, 100)
             for name, calc in calculators.items()
         ]
         for job in jobs:
