@@ -18,6 +18,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     Tag,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -333,7 +334,7 @@ class RunConfig(_Section):
     model: Annotated[ModelSettings | DeepPotentialSettings | CommitteeSettings, Discriminator("type")] = (
         ModelSettings()
     )
-    training: TrainingSettings = TrainingSettings()
+    training: TrainingSettings = Field(default=TrainingSettings(), validate_default=True)
     fine_tuning: TrainingSettings | None = None
     initial: tuple[InitialSettings, ...] = Field(min_length=1)
     explore: ExploreSettings
@@ -362,6 +363,12 @@ class RunConfig(_Section):
         if len(set(elements)) != len(elements):
             raise ValueError(f"elements {list(elements)} are repeated; name each once")
         return elements
+
+    @field_validator("training")
+    @classmethod
+    def _suited(cls, training: TrainingSettings, info: ValidationInfo) -> TrainingSettings:
+        # a resolved configuration says what is done
+        return training.suited_to(getattr(info.data.get("model"), "type", "ani"))
 
     @model_validator(mode="after")
     def _same_elements(self) -> RunConfig:

@@ -47,6 +47,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 
+#: Their features are ten times as many as those of an AEV, and a step moves every weight by the rate.
+_DEEP_POTENTIAL_RATE = 1e-3
+
 
 class DataSettings(Strict):
     """A file of labelled frames among several.
@@ -268,7 +271,8 @@ class TrainingSettings(Strict):
     batch_size
         Frames in a step.
     learning_rate, final_learning_rate
-        At the start and, for decaying schedules, at the end (for "plateau": training stops below it).
+        At the start and, for decaying schedules, at the end (for "plateau": training stops below it). Deep
+        Potentials start with 1e-3 where no rate is set.
     schedule
         "cosine" or "exponential" from the first to the final rate over `epochs`; "plateau": times
         `plateau_factor` after `plateau_patience` validations without improvement (ANI-Al: 0.5 and 100);
@@ -365,6 +369,13 @@ class TrainingSettings(Strict):
             values = {**values, "freeze": (freeze,)}
         recipe = values.get("recipe")
         return {**RECIPES[recipe], **values} if recipe in RECIPES else values
+
+    def suited_to(self, kind: str) -> Self:
+        """The same, with the first learning rate of a kind of model ("ani", …) where none was set."""
+        if kind != "deep_potential" or "learning_rate" in self.model_fields_set:
+            return self
+        final = min(self.final_learning_rate, _DEEP_POTENTIAL_RATE)
+        return self.model_copy(update={"learning_rate": _DEEP_POTENTIAL_RATE, "final_learning_rate": final})
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from ase_mlsample.calculators.dp_model import DeepPotentialModel
 from ase_mlsample.calculators.loading import Model
 from ase_mlsample.training.checkpoint import load_checkpoint
 from ase_mlsample.training.dataset import Dataset
 from ase_mlsample.training.folds import Split, bagged_split, strided_split
 from ase_mlsample.training.freezing import parameter_counts
-from ase_mlsample.training.models import AnyModelSettings
+from ase_mlsample.training.models import AnyModelSettings, DeepPotentialSettings
 from ase_mlsample.training.optimisation import Optimisation
 from ase_mlsample.training.outliers import CutFrame, label_outliers, model_outliers, write_cut
 from ase_mlsample.training.progress import TrainingProgress
@@ -80,6 +81,8 @@ def train_ensemble(
     settings = settings or TrainingSettings()
     model = model or ModelSettings()
     _check(dataset, model, settings)
+    if isinstance(model, DeepPotentialSettings | DeepPotentialModel):
+        settings = settings.suited_to("deep_potential")
     record, directory = TrainingRecord(int(rng.integers(2**63)), model, settings), Path(directory)
     if later := later_legs(directory, dataset, record):
         raise ValueError(
