@@ -1,11 +1,11 @@
 """Training four Deep Potentials: our time a step and final errors beside deepmd-kit's.
 
 Cells of 64 atoms of silicon, rattled and strained, labelled by Stillinger-Weber; se_e2_a with 6 Å,
-embedding 20-40-80, fitting 80-80-80 in single precision; a frame a step, the loss and its prefactors, and the
-exponential learning rate of deepmd-kit's examples on both sides. Ours trains its four members at once, theirs
-are trained one after the other; both for the same number of steps on the same frames (but the two that our
-cross-validation keeps back of each member). Errors are of single models on unseen frames, and of the mean
-of as many models as deepmd-kit trained.
+embedding 20-40-80, fitting 80-80-80 in single precision; a frame a step, the loss with prefactors for
+energies, forces and virials, and the exponential learning rate of deepmd-kit's examples on both sides. Ours
+trains its four members at once, theirs are trained one after the other; both for the same number of steps on
+the same frames (but the two that our cross-validation keeps back of each member). Errors are of single models
+on unseen frames, and of the mean of as many models as deepmd-kit trained.
 
 deepmd-kit runs in an environment of its own (`deepmd_training_peer.py` says how to make it) that is named
 with --peer-python; without one our side is measured alone. Interrupted, the same command goes on.
@@ -41,6 +41,7 @@ from ase_mlsample.training.setup import Setup
 
 MEMBERS = 4
 FASTER, WORSE = 2.0, 1.05
+PREFACTORS = PrefactorSettings(energy=(0.02, 1.0), forces=(1000.0, 1.0), virial=(10.0, 1.0))
 MODEL = DeepPotentialSettings(members=MEMBERS, cutoff=6.0, switch_start=3.0, sel=80, repulsion=False)
 
 
@@ -54,6 +55,7 @@ def labelled_silicon(n_frames: int, seed: int) -> Dataset:
         atoms.rattle(rng.uniform(0.03, 0.2), rng=rng)
         prediction = calculator.evaluate(atoms)
         atoms.info["REF_energy"], atoms.arrays["REF_forces"] = prediction.energy, prediction.forces
+        atoms.info["REF_stress"] = prediction.stress
         frames.append(atoms)
     return Dataset(frames)
 
@@ -63,7 +65,7 @@ def settings_for(n_frames: int, steps: int) -> TrainingSettings:
     epochs = max(1, round(steps / (n_frames - 1)))
     return TrainingSettings(
         recipe="deepmd",
-        prefactors=PrefactorSettings(virial=(0.0, 0.0)),
+        prefactors=PREFACTORS,
         epochs=epochs,
         folds=n_frames,
         validation_folds=1,
@@ -113,7 +115,13 @@ def theirs(train: Dataset, test: Dataset, args: argparse.Namespace, folder: Path
             dataset.to_deepmd(there / name)
         systems[name] = [str(path.absolute()) for path in sorted((there / name).iterdir())]
     seeds = list(range(1, args.peer_models + 1))
-    request = {**systems, "steps": args.steps, "seeds": seeds, "backend": "tf"}
+    prefactors = {"e": PREFACTORS.energy, "f": PREFACTORS.forces, "v": PREFACTORS.virial}
+    loss = {
+        f"{when}_pref_{name}": pair[index]
+        for name, pair in prefactors.items()
+        for index, when in enumerate(("start", "limit"))
+    }
+    request = {**systems, "steps": args.steps, "seeds": seeds, "backend": "tf", "loss": loss}
     (there / "request.json").write_text(json.dumps(request))
     script = Path(__file__).with_name("deepmd_training_peer.py")
     threads = {f"DP_{kind}_OP_PARALLELISM_THREADS": str(args.threads) for kind in ("INTRA", "INTER")}
