@@ -69,6 +69,16 @@ def test_train_verb(tmp_path, capsys):
     assert "drop --members, --type" in capsys.readouterr().err
 
 
+def test_a_resolved_configuration_says_which_rate_is_used(learning):
+    config = parse_config(learning, source="test")
+    assert config.to_dict()["training"]["learning_rate"] == 1e-3
+    assert parse_config(config.to_dict(), source="again") == config
+    del learning["training"]
+    assert parse_config(learning, source="test").training.learning_rate == 1e-3
+    learning["model"] = {"type": "ani"}
+    assert parse_config(learning, source="test").training.learning_rate == 1e-2
+
+
 def test_sel_must_be_for_the_elements_of_the_run(learning):
     learning["model"] = {**SMALL, "sel": {"Si": 40, "O": 20}}
     with pytest.raises(ValueError, match=r"model\.sel: it is for \['O', 'Si'\], the run for \['Si'\]"):

@@ -344,6 +344,16 @@ def test_settings_that_cannot_be(values: dict[str, Any], message: str) -> None:
     assert model_settings({}).type == "ani"
 
 
+def test_a_rate_that_was_not_set_is_that_of_the_kind() -> None:
+    plain = TrainingSettings(epochs=3)
+    assert plain.suited_to("ani") is plain
+    suited = plain.suited_to("deep_potential")
+    assert (suited.learning_rate, suited.final_learning_rate, suited.epochs) == (1e-3, 3e-5, 3)
+    for settings in (TrainingSettings(learning_rate=5e-3), TrainingSettings(recipe="fine-tuning")):
+        assert settings.suited_to("deep_potential") is settings
+    assert suited.suited_to("deep_potential") is suited
+
+
 def test_prefactors_must_be_something() -> None:
     with pytest.raises(ValidationError, match="nothing to learn"):
         PrefactorSettings(energy=(0, 0), forces=(0, 0), virial=(0, 0))
