@@ -18,13 +18,9 @@ one evaluation a step; "members" is `members_forces`. deepmd-kit: compressed se_
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import subprocess
 import sys
 import tempfile
-import time
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -33,11 +29,12 @@ import ase
 import numpy as np
 import torch
 import torchani
-from ani_cases import STEPS, Call, ensemble, our_calls, product_call, set_threads, silicon
-from ani_peers import DeepMD, fastest_torchani
+from ani_cases import ensemble, our_calls, product_call, set_threads, silicon
+from ani_peers import fastest_torchani
+from deepmd_process import DeepMD
+from stopwatch import Stopwatch, machine
 
 import ase_mlsample
-from ase_mlsample import _core
 
 COLUMNS = ("neighbours", "aev", "forces", "members", "step", "member step")
 #: Whole step against TorchANI's: wanted and least.
@@ -57,39 +54,6 @@ class Case(NamedTuple):
     def name(self) -> str:
         """For verdicts."""
         return f"{self.kind} {self.atoms}, 8x{self.sections}"
-
-
-class Stopwatch:
-    """Seconds of a call, from as many as fill a block, by case, row and column."""
-
-    def __init__(self, block: float, *, cpu: bool) -> None:
-        self.block, self.cpu = block, cpu
-        self.times: dict[tuple[Case, str, str], list[float]] = defaultdict(list)
-        self._cost: dict[tuple[Case, str, str], float] = {}
-
-    def measure(self, case: Case, row: str, column: str, call: Call) -> None:
-        """One block of calls."""
-        clock = time.thread_time if self.cpu else time.perf_counter
-        name = (case, row, column)
-        time.sleep(0.01)  # idle threads of the library that ran before go on spinning for a while
-        start = time.perf_counter()
-        call()  # wakes this library's threads
-        self._cost[name] = min(self._cost.get(name, np.inf), time.perf_counter() - start)
-        calls = int(np.clip(self.block / self._cost[name], 1, STEPS))
-        start = clock()
-        for _ in range(calls):
-            call()
-        self.times[name].append((clock() - start) / calls)
-
-    def ask(self, case: Case, peer: DeepMD, column: str) -> None:
-        """One block of calls of the other process."""
-        spent = peer.measure(column, case.threads, self.block, cpu=self.cpu)
-        self.times[case, "deepmd-kit", column].append(spent)
-
-    def per_atom(self, case: Case, row: str, column: str) -> float:
-        """Median, µs an atom; NaN where it was not measured."""
-        times = self.times.get((case, row, column))
-        return float(np.median(times)) / case.atoms * 1e6 if times else float("nan")
 
 
 def measure_structure(
@@ -178,17 +142,6 @@ def memory_verdict(n_atoms: int) -> Verdict:
     return peak < 2.0, f"{n_atoms} atoms, all members' forces: {peak:.2f} GiB at the most (2)"
 
 
-def machine() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    modules = {"ase-mlsample": ase_mlsample, "torch": torch, "torchani": torchani, "numpy": np, "ase": ase}
-    versions = ", ".join(f"{name} {module.__version__}" for name, module in modules.items())
-    load = os.getloadavg()[0]
-    where = f"{names[0] if names else platform.processor()}, {os.cpu_count()} CPUs, load {load:.1f}"
-    return f"# {where}; kernels for {_core.instruction_set()}\n# {versions}"
-
-
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -215,7 +168,8 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     options = parse()
     torch.set_num_interop_threads(1)
-    print(machine(), flush=True)
+    modules = {"ase-mlsample": ase_mlsample, "torch": torch, "torchani": torchani, "numpy": np, "ase": ase}
+    print(machine(modules), flush=True)
     watch = Stopwatch(options.block, cpu=options.cpu_time)
     cases: list[Case] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -1,12 +1,9 @@
-"""The peers of `ani_ensemble.py`: TorchANI in this process, deepmd-kit in one of its own."""
+"""TorchANI beside our ANI ensemble, for `ani_ensemble.py`."""
 
 from __future__ import annotations
 
-import json
-import subprocess
 import time
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -121,45 +118,3 @@ def _seconds(peer: TorchANI, atoms: Atoms) -> float:
         peer.forces(atoms)
         spent.append(time.perf_counter() - start)
     return min(spent[1:])
-
-
-class DeepMD:
-    """deepmd-kit in a process of its own, since it brings another torch."""
-
-    columns = ("forces", "members", "step")
-
-    def __init__(self, python: Path, folder: Path) -> None:
-        script = Path(__file__).with_name("deepmd_peer.py")
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
-        self._errors = (folder / "errors.log").open("w")
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(
-            [python, script], stdin=pipe, stdout=pipe, stderr=self._errors, text=True, bufsize=1
-        )
-        self.version = ""
-
-    def structure(self, atoms: Atoms) -> None:
-        """Send the atoms; the first time this makes the models, which takes a minute."""
-        arrays = {
-            "positions": atoms.positions.tolist(),
-            "cell": atoms.cell.array.tolist(),
-            "velocities": atoms.get_velocities().tolist(),
-        }
-        self.version = self._ask({"structure": arrays, "folder": str(self._folder)})["version"]
-
-    def measure(self, column: str, threads: int, block: float, *, cpu: bool) -> float:
-        """Seconds of a call."""
-        request = {"column": column, "threads": threads, "block": block, "cpu": cpu}
-        return float(self._ask(request)["seconds"])
-
-    def _ask(self, request: dict[str, Any]) -> Any:
-        if self._process.stdin is None or self._process.stdout is None:
-            raise RuntimeError("deepmd-kit's process has no pipes")
-        print(json.dumps(request), file=self._process.stdin)
-        answer = self._process.stdout.readline()
-        if not answer:
-            self._errors.flush()
-            last = Path(self._errors.name).read_text().splitlines()[-1:]
-            raise SystemExit(f"deepmd-kit ended early: {last} (all of it with --deepmd-models FOLDER)")
-        return json.loads(answer)

@@ -1,10 +1,14 @@
-"""deepmd-kit's side of `ani_ensemble.py`: times its own evaluation, run by the Python it is installed for.
+"""deepmd-kit's side of two benchmarks: times its own evaluation, run by the Python it is installed for.
 
 Reads requests and writes answers, one JSON object a line. The models (se_e2_a, 6 Å, embedding 20-40-80,
 fitting 80-80-80, single precision) are made here by one training step each, frozen and compressed, since
-neither weights nor data change the cost.
+neither weights nor data change the cost. Beside each, model0.dp … hold the same weights as they were before
+the compression, for `DeepPotentialEnsemble.convert_deepmd`.
 
     pip install "deepmd-kit[torch]" ase        # in an environment of its own
+    pip install "deepmd-kit[cpu]" ase nvidia-cuda-runtime-cu12         # or TensorFlow: --backend tf
+
+With PyTorch it must be the release that deepmd-kit was compiled for: others lack the compressed models.
 """
 
 from __future__ import annotations
@@ -38,7 +42,7 @@ def training_input(seed: int) -> dict[str, Any]:
         "training": {
             "training_data": {"systems": ["data"], "batch_size": 1},
             "numb_steps": 1,
-            "save_freq": 1,
+            "save_freq": 1000,  # beyond the end: TensorFlow then saves at it
             "seed": seed,
         },
     }
@@ -53,9 +57,10 @@ def write_data(folder: Path, positions: np.ndarray, cell: np.ndarray) -> None:
         np.save(folder / "set.000" / f"{name}.npy", array.reshape(1, -1))
 
 
-def make_models(folder: Path, positions: np.ndarray, cell: np.ndarray) -> list[Path]:
+def make_models(folder: Path, positions: np.ndarray, cell: np.ndarray, backend: str) -> list[Path]:
     """Compressed models; those that the folder already holds are taken as they are."""
-    models = [folder / f"model{seed}.pth" for seed in range(MODELS)]
+    suffix = {"pt": "pth", "tf": "pb"}[backend]
+    models = [folder / f"model{seed}.{suffix}" for seed in range(MODELS)]
     write_data(folder / "data", positions, cell)
     for seed, model in enumerate(models):
         if model.exists():
@@ -63,11 +68,12 @@ def make_models(folder: Path, positions: np.ndarray, cell: np.ndarray) -> list[P
         (folder / "input.json").write_text(json.dumps(training_input(seed)))
         for command in (
             "train input.json --skip-neighbor-stat",
-            "freeze -o frozen.pth",
-            f"compress -i frozen.pth -o {model.name} -t input.json",
+            f"freeze -o frozen.{suffix}",
+            f"convert-backend frozen.{suffix} {model.stem}.dp",
+            f"compress -i frozen.{suffix} -o {model.name} -t input.json",
         ):
             subprocess.run(
-                [sys.executable, "-m", "deepmd", "--pt", *command.split()],
+                [sys.executable, "-m", "deepmd", f"--{backend}", *command.split()],
                 cwd=folder,
                 check=True,
                 stdout=subprocess.DEVNULL,
@@ -79,10 +85,11 @@ def make_models(folder: Path, positions: np.ndarray, cell: np.ndarray) -> list[P
 class Peer:
     """Four models, one structure."""
 
-    def __init__(self, models: list[Path]) -> None:
+    def __init__(self, models: list[Path], backend: str) -> None:
         from deepmd.calculator import DP
         from deepmd.infer import DeepPot
 
+        self._backend = backend
         self._calculator = DP(models[0])
         self._potentials = [DeepPot(str(model)) for model in models]
         self._cost: dict[tuple[str, int], float] = {}
@@ -102,13 +109,16 @@ class Peer:
 
     def measure(self, column: str, threads: int, block: float, *, cpu: bool) -> float:
         """Seconds of a call, from as many as fill `block` seconds."""
-        import torch
+        spent = time.process_time  # TensorFlow works in threads of its own, whose number is the environment's
+        if self._backend == "pt":
+            import torch
 
-        torch.set_num_threads(threads)
+            torch.set_num_threads(threads)
+            spent = time.thread_time
         call: Callable[[], object] = {"forces": self._forces, "members": self._members, "step": self._step}[
             column
         ]
-        clock = time.thread_time if cpu else time.perf_counter
+        clock = spent if cpu else time.perf_counter
         key = (column, threads)
         if key not in self._cost:
             for _ in range(3):  # the first calls are slow: torch optimises the graph
@@ -121,6 +131,11 @@ class Peer:
         for _ in range(calls):
             call()
         return (clock() - start) / calls
+
+    def results(self, member: int) -> list[Any]:
+        """Energy, forces and virial of the structure as it was sent."""
+        inputs = self._positions.reshape(1, -1), self._atoms.cell.array.reshape(1, -1), [0] * len(self._atoms)
+        return [array[0].tolist() for array in self._potentials[member].eval(*inputs)]
 
     def _inputs(self) -> tuple[np.ndarray, np.ndarray, list[int]]:
         self._done += 1
@@ -160,8 +175,10 @@ def main() -> None:
             arrays = {name: np.array(value) for name, value in request["structure"].items()}
             if peer is None:
                 folder = Path(request["folder"]).resolve()
-                peer = Peer(make_models(folder, arrays["positions"], arrays["cell"]))
+                backend = request.get("backend", "pt")
+                peer = Peer(make_models(folder, arrays["positions"], arrays["cell"], backend), backend)
             peer.structure(**arrays)
+            answer["energy"], answer["forces"], answer["virial"] = peer.results(0)
         elif peer is not None:
             answer["seconds"] = peer.measure(**request)
         print(json.dumps(answer), file=answers)

@@ -49,7 +49,7 @@ class Nothing:
     """Derivatives that cost nothing, to time the networks alone."""
 
     def __init__(self, batch: Batch, members: int) -> None:
-        n, length = batch.aev.shape
+        n, length = batch.inputs.shape
         positions, strain = np.zeros((members, n, 3)), np.zeros((members, len(batch.frames), 3, 3))
         tangent = np.zeros((members, n, length), dtype=np.float32)
         self.gradient = lambda _: (positions, strain)
@@ -72,7 +72,7 @@ def main() -> None:
     aev = AEVSettings(radial_cutoff=5.2, angular_cutoff=4.2).parameters(("Si",))
     start = time.perf_counter()
     features = FeatureSet(frames, aev)
-    features.standardise(Standardisation.of(features.aev, features.species, 1))
+    features.standardise(Standardisation.of(features.inputs, features.species, 1))
     setup = time.perf_counter() - start
     targets = reduced_labels(Dataset(frames), features.geometry, None)
     loss = Loss(
@@ -85,7 +85,7 @@ def main() -> None:
     optimizer = torch.optim.Adam(parameters, lr=1e-5, fused=True)
     chosen = rng.permutation(args.frames)[: args.batch_size].astype(np.int64)
     batch = features.batch(chosen)
-    n, length = batch.aev.shape
+    n, length = batch.inputs.shape
     nothing = Batch(*[getattr(batch, name) for name in Batch.__slots__[:-1]], Nothing(batch, args.members))
     g = rng.normal(size=(args.members, n, length)).astype(np.float32)
     v = rng.normal(size=(args.members, n, 3))

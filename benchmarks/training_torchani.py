@@ -84,7 +84,7 @@ class Ours:
     """The package's training, step by step."""
 
     def __init__(self, setup: Setup, settings: TrainingSettings, steps_per_epoch: int) -> None:
-        self._networks, self._scale = setup.networks.copy(), setup.model.scale
+        self._networks, self._scale = setup.networks.copy(), setup.start.scale
         self._loss = Loss(settings, setup.targets, torch.from_numpy(setup.split.train))
         self._factor = steps_per_epoch
         self._stepper = Stepper(list(self._networks.parameters()), settings, steps_per_epoch)
@@ -157,17 +157,17 @@ class TorchANI:
         pairs = torch.from_numpy(np.stack([first[half], geometry.second[half]]).astype(np.int64))
         vectors = torch.from_numpy(geometry.vectors[half])
         vectors = vectors + displacement[pairs[1]] - displacement[pairs[0]]
-        dtype = batch.aev.dtype
+        dtype = batch.inputs.dtype
         neighbors = Neighbors(pairs, vectors.norm(dim=-1).to(dtype), (-vectors).to(dtype))
         nowhere = torch.zeros(1, len(batch.atoms), 3, dtype=dtype)
         aev = self._computer.compute_from_neighbors(batch.species.unsqueeze(0), nowhere, neighbors)[0]
-        standard = self._setup.standardisation
+        standard = self._setup.features.standardisation
         shift, slopes = standard.mean.to(dtype)[batch.species], standard.slopes.to(dtype)[batch.species]
         result: torch.Tensor = (aev - shift) * slopes
         return result
 
     def _output(self, atomic: torch.Tensor, forces: torch.Tensor, batch: Batch) -> Output:
-        scale, frames = self._setup.model.scale, len(batch.frames)
+        scale, frames = self._setup.start.scale, len(batch.frames)
         energies = atomic.new_zeros(1, frames).index_add(1, batch.frame_of_atom, atomic.unsqueeze(0))
         nothing = torch.zeros(1, frames, 3, 3, dtype=torch.float64)
         return Output(scale * energies.double(), scale * forces.unsqueeze(0), nothing)

@@ -134,6 +134,41 @@ def evaluate_ani(
 def evaluate_ani(
     aev: AEV, networks: Networks, species: _Int32, neighbors: NeighborList, *, mean: bool
 ) -> tuple[_Float64, _Float64, _Float64]: ...
+
+class DeepPotential:
+    def __init__(
+        self,
+        *,
+        cutoff: float,
+        switch_start: float,
+        axis: int,
+        slots: _Float64,
+        mean: _Float64,
+        std_radial: _Float64,
+        std_angular: _Float64,
+        empty: _Float,
+        fittings: Sequence[tuple[Sequence[_Float], Sequence[_Float], Sequence[_Float | None]]],
+        tables: _Float | None = None,
+        layers: tuple[Sequence[_Float], Sequence[_Float]] | None = None,
+    ) -> None: ...
+    @property
+    def members(self) -> int: ...
+    @overload
+    def evaluate(
+        self,
+        species: _Int32,
+        first: _Int64,
+        second: _Int32,
+        vectors: _Float64,
+        frame_first: _Int64,
+        *,
+        mean: bool,
+    ) -> tuple[_Float64, _Float64, _Float64]: ...
+    @overload
+    def evaluate(
+        self, species: _Int32, neighbors: NeighborList, *, mean: bool
+    ) -> tuple[_Float64, _Float64, _Float64]: ...
+
 def moments(values: _Float64) -> tuple[_Float64, _Float64]: ...
 def pull_edges(
     first: _Int64, second: _Int32, vectors: _Float64, edge_gradient: _Float64, weights: _Float64

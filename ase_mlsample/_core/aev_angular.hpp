@@ -256,7 +256,7 @@ void angular(const AevTask<T>& task, const Workspace<T>& w, int kinds, const T* 
     for (int a = 0; a < kinds; ++a) {
         for (int b = a; b < kinds; ++b) {
             // the side with more neighbours in lanes
-            const int sa = w.s.present[a], sb = w.s.present[b], na = w.s.angular[a], nb = w.s.angular[b];
+            const int sa = w.s.present[a], sb = w.s.present[b], na = w.s.near[a], nb = w.s.near[b];
             const int lanes = na > nb ? na : nb, partners = na > nb ? nb : na;
             if (partners == 0 || (a == b && partners == 1)) continue;
             const int index = sa * c.num_species - sa * (sa - 1) / 2 + sb - sa;

@@ -43,7 +43,7 @@ template <class T>
 int64_t layout(Workspace<T>& w, const AevConstants<T>& c, int64_t most, int members, void* base) {
     const int64_t M = members;
     const int64_t size = sizeof(T);
-    w.slots = odd_lines(size * most_slots(c, most)) / size;
+    w.slots = odd_lines(size * most_slots<T>(c.num_species, most)) / size;
     w.pairs = odd_lines(size * (up(block_pairs, width<T>) + w.slots)) / size;
     w.tile_row = odd_lines(size * 2 * w.slots) / size;
     w.shifts = static_cast<int>(up(c.angular.count, 2));

@@ -62,33 +62,6 @@ int64_t forward(const AevTask<T>& task) {
     return -1;
 }
 
-// x, y, z and nothing of each slot, slot after slot within groups of four: slot 4 q + c goes to out[c], place 4 q.
-template <class T>
-MLSAMPLE_INLINE void interleave(const Vec<T>* xyz, T* out) {
-    if constexpr (width<T> >= 4) {
-        typedef typename Lanes<T>::I I;
-        I low{}, high{}, first{}, second{};
-#pragma GCC unroll 16
-        for (int k = 0; k < width<T>; ++k) {
-            low[k] = k / 4 * 4 + k % 4 / 2 + k % 2 * width<T>;
-            high[k] = low[k] + 2;
-            first[k] = k / 4 * 4 + k % 2 + k % 4 / 2 * width<T>;
-            second[k] = first[k] + 2;
-        }
-        const Vec<T> zero{}, xy_low = __builtin_shuffle(xyz[0], xyz[1], low),
-                     xy_high = __builtin_shuffle(xyz[0], xyz[1], high), z_low = __builtin_shuffle(xyz[2], zero, low),
-                     z_high = __builtin_shuffle(xyz[2], zero, high);
-        store<T>(out, __builtin_shuffle(xy_low, z_low, first));
-        store<T>(out + width<T>, __builtin_shuffle(xy_low, z_low, second));
-        store<T>(out + 2 * width<T>, __builtin_shuffle(xy_high, z_high, first));
-        store<T>(out + 3 * width<T>, __builtin_shuffle(xy_high, z_high, second));
-    } else {
-        for (int k = 0; k < width<T>; ++k) {
-            for (int a = 0; a < 4; ++a) out[4 * k + a] = a < 3 ? xyz[a][k] : T(0);
-        }
-    }
-}
-
 // Gradients by the edges' vectors of one member, interleaved into p, and the sums over lanes of each and of p_a d_b.
 template <class T>
 MLSAMPLE_INLINE void edge_gradients(const Workspace<T>& w, int member, Vec<T>* sums) {
@@ -97,11 +70,11 @@ MLSAMPLE_INLINE void edge_gradients(const Workspace<T>& w, int member, Vec<T>* s
     const Slots<T> s = w.s;
     const int64_t slots = w.slots;
     T* const out = w.p;
-    Vec<T> net[3]{}, virial[3][3]{};
+    EdgeSums<T> all;
     for (int kind = 0; kind < *s.kinds; ++kind) {
-        const int64_t near = s.start[kind] + s.angular[kind], end = s.start[kind] + s.all[kind];
+        const int64_t near = s.start[kind] + s.near[kind], end = s.start[kind] + s.all[kind];
         for (int64_t k = s.start[kind]; k < end; k += width<T>) {
-            const Vec<T> u[3] = {load(s.ux + k), load(s.uy + k), load(s.uz + k)}, r = load(s.r + k);
+            const Vec<T> u[3] = {load(s.ux + k), load(s.uy + k), load(s.uz + k)};
             Vec<T> p[3]{}, forward = load(slope + k);
             if (k < near) {
                 const Vec<T> side = load(s.inverse + k) * T(shrink);
@@ -109,75 +82,22 @@ MLSAMPLE_INLINE void edge_gradients(const Workspace<T>& w, int member, Vec<T>* s
                 forward += load(along + k) - (p[0] * u[0] + p[1] * u[1] + p[2] * u[2]);
             }
 #pragma GCC unroll 3
-            for (int a = 0; a < 3; ++a) {
-                p[a] += forward * u[a];
-                net[a] += p[a];
-                const Vec<T> pr = p[a] * r;
-#pragma GCC unroll 3
-                for (int b = 0; b < 3; ++b) virial[a][b] += pr * u[b];
-            }
-            interleave<T>(p, out + 4 * k);
+            for (int a = 0; a < 3; ++a) p[a] += forward * u[a];
+            put_edges<T>(s, k, p, all, out);
         }
     }
-#pragma GCC unroll 3
-    for (int a = 0; a < 3; ++a) {
-        sums[a] = net[a];
-#pragma GCC unroll 3
-        for (int b = 0; b < 3; ++b) sums[3 + 3 * a + b] = virial[a][b];
-    }
+    store_sums<T>(all, sums);
 }
 
 // Sums over angular pairs are nil to begin with.
 template <class T>
 void clear_angular(const Workspace<T>& w, int members) {
     for (int kind = 0; kind < *w.s.kinds; ++kind) {
-        const int64_t start = w.s.start[kind], end = start + w.s.angular[kind];
+        const int64_t start = w.s.start[kind], end = start + w.s.near[kind];
         for (int k = 0; k < members; ++k) {
             for (int64_t s = start; s < end; s += width<T>) {
                 store<T>(w.along + k * w.slots + s, Vec<T>{});
                 for (int a = 0; a < 3; ++a) store<T>(w.turn + (3 * k + a) * w.slots + s, Vec<T>{});
-            }
-        }
-    }
-}
-
-// Adds four numbers.
-template <class T>
-MLSAMPLE_INLINE void add_four(double* at, const T* p) {
-    typedef T Four __attribute__((vector_size(4 * sizeof(T))));
-    typedef double Sum __attribute__((vector_size(32)));
-    Four add;
-    Sum sum;
-    __builtin_memcpy(&add, p, sizeof add);
-    __builtin_memcpy(&sum, at, sizeof sum);
-#if defined(__AVX__)
-    if constexpr (sizeof(T) == 4) sum += (Sum)_mm256_cvtps_pd((__m128)add);
-    else sum += __builtin_convertvector(add, Sum);
-#else
-    sum += __builtin_convertvector(add, Sum);
-#endif
-    __builtin_memcpy(at, &sum, sizeof sum);
-}
-
-// Adds member k's edge gradients to the neighbours; slots that fill up add nothing to atom i.
-template <class T>
-MLSAMPLE_INLINE void scatter(const AevTask<T>& task, const Workspace<T>& w, int k) {
-    double* const out = task.gradient + 4 * k * task.n_atoms;
-    const Slots<T> s = w.s;
-    const T* p = w.p;
-    constexpr int quads = width<T> >= 4 ? width<T> / 4 : 1;
-    for (int kind = 0; kind < *s.kinds; ++kind) {
-        const int64_t end = s.start[kind] + s.all[kind];
-        for (int64_t slot = s.start[kind]; slot < end; slot += width<T>) {
-            const T* from = p + 4 * slot;
-            const int32_t* atom = s.atom + slot;
-#pragma GCC unroll 4
-            for (int q = 0; q < quads; ++q) {
-#pragma GCC unroll 4
-                for (int c = 0; c < width<T> / quads; ++c) {
-                    const int place = width<T> >= 4 ? c * width<T> + 4 * q : 4 * c;
-                    add_four<T>(out + 4 * static_cast<int64_t>(atom[4 * q + c]), from + place);
-                }
             }
         }
     }
@@ -188,14 +108,12 @@ template <class T>
 void spread(const AevTask<T>& task, const Workspace<T>& w, int64_t i) {
     for (int k = 0; k < task.members; ++k) {
         edge_gradients(w, k, w.edge_sums + 12 * k);
-        scatter(task, w, k);
+        scatter<T>(w.s, w.p, task.gradient + 4 * k * task.n_atoms);
     }
     sum_lanes<T>(w.edge_sums, up(12 * task.members, width<T>), w.edge_totals);
     for (int k = 0; k < task.members; ++k) {
-        const T* total = w.edge_totals + 12 * k;
-        double *mine = task.gradient + 4 * (k * task.n_atoms + i), *virial = task.virial + k * task.virial_stride;
-        for (int a = 0; a < 3; ++a) mine[a] -= static_cast<double>(total[a]);
-        for (int a = 0; a < 9; ++a) virial[a] += static_cast<double>(total[3 + a]);
+        double* const own = task.gradient + 4 * (k * task.n_atoms + i);
+        add_totals<T>(w.edge_totals + 12 * k, own, task.virial + k * task.virial_stride);
     }
 }
 

@@ -5,17 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "evaluations.hpp"
 #include "scratch.hpp"
 
 namespace mlsample {
 namespace {
 
 constexpr int64_t kBlock = network_block;  // atoms
-constexpr int64_t kPairs = 16;  // whose pairs are found at a time, and stay in the first cache until they are gathered
 constexpr int64_t kRows = 8;    // that the networks take at a time
-
-int64_t rounded_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
-int64_t aligned(int64_t bytes) { return rounded_up(bytes, 64); }
 
 // A thread's memory for one block.
 template <class T>
@@ -43,20 +40,11 @@ public:
     }
 
     void run(double* energies, double* gradient, double* virial) {
-        // how many candidates there are depends on the list's age, which must not change the order of any sum
-        const Parts parts = list_ ? even_parts(graph_.n_atoms) : make_parts(graph_);
-        const PartSums sums(graph_, parts, backward_.members);
-        for_parts(graph_, parts, [&](int part, int64_t low, int64_t high) {
-            const Block<T> block = memory();
-            sums.clear(part);
-            const int64_t blocks = rounded_up(high - low, kBlock) / kBlock;  // of about the same size
-            const int64_t size = blocks > 0 ? rounded_up(rounded_up(high - low, blocks) / blocks, kRows) : 0;
-            for (int64_t begin = low; begin < high; begin += size) {
-                const int64_t end = std::min(high, begin + size);
-                run_block(block, begin, end, energies, sums.gradient(part), sums.virial(part));
-            }
-        });
-        sums.finish(gradient, virial);
+        sweep_blocks(graph_, list_ != nullptr, backward_.members, kBlock, kRows, gradient, virial,
+                     [&] { return memory(); },
+                     [&](const Block<T>& block, int64_t begin, int64_t end, double* g, double* w) {
+                         run_block(block, begin, end, energies, g, w);
+                     });
     }
 
 private:
@@ -66,10 +54,9 @@ private:
         const int64_t net = aligned(networks_.scratch_bytes(kBlock));
         const int64_t slots = kBlock * forward_.slots_bytes;
         const int64_t sweep = aligned(std::max(forward_.scratch_bytes, backward_.scratch_bytes));
-        const int64_t first = aligned(8 * (kPairs + 1)), pairs = list_ ? kPairs * forward_.most_neighbors + 1 : 0;
-        const int64_t second = aligned(4 * pairs), vectors = aligned(24 * pairs);
-        char* at = static_cast<char*>(thread_scratch((1 + backward_.members) * rows + members + net + slots + sweep +
-                                                     first + second + vectors));
+        const int64_t most = forward_.most_neighbors, pairs = list_ ? pair_bytes(most) : 0;
+        char* at = static_cast<char*>(
+            thread_scratch((1 + backward_.members) * rows + members + net + slots + sweep + pairs));
         Block<T> block{};
         block.aev = reinterpret_cast<T*>(at);
         block.weights = reinterpret_cast<T*>(at += rows);
@@ -77,9 +64,7 @@ private:
         block.networks = at += members;
         block.slots = at += net;
         block.sweep = at += slots;
-        block.pairs.first = reinterpret_cast<int64_t*>(at += sweep);
-        block.pairs.second = reinterpret_cast<int32_t*>(at += first);
-        block.pairs.vectors = reinterpret_cast<double*>(at + second);
+        if (list_) block.pairs = pairs_at(at + sweep, most);
         return block;
     }
 
@@ -94,14 +79,8 @@ private:
         forward.kept_begin = backward.kept_begin = begin;
         forward.scratch = backward.scratch = block.sweep;
         if (list_) {
-            for (int64_t from = begin; from < end; from += kPairs) {
-                const int64_t to = std::min(end, from + kPairs);
-                list_->cut(from, to, block.pairs);
-                forward.first = block.pairs.first - from;
-                forward.second = block.pairs.second;
-                forward.vectors = block.pairs.vectors;
-                sweep(kernels_.forward, forward, 0, from, to);
-            }
+            cut_pairs(*list_, block.pairs, forward, begin, end,
+                      [&](int64_t from, int64_t to) { sweep(kernels_.forward, forward, 0, from, to); });
         } else {
             for_pieces(graph_, begin, end, [&](int64_t f, int64_t from, int64_t to) {
                 sweep(kernels_.forward, forward, f, from, to);
@@ -109,27 +88,11 @@ private:
         }
         networks_.run(graph_.species + begin, count, block.aev, mean_, block.energies, kBlock, block.weights,
                       kBlock * length, block.networks);
-        put_energies(block.energies, begin, count, energies);
+        put_member_energies(block.energies, networks_.members(), kBlock, mean_, begin, end, graph_.n_atoms, energies);
         for_pieces(graph_, begin, end, [&](int64_t f, int64_t from, int64_t to) {
             backward.virial = virial + 9 * f;
             sweep(kernels_.gradient, backward, f, from, to);
         });
-    }
-
-    // Where all members agree the mean is exactly what they agree on.
-    void put_energies(const T* from, int64_t begin, int64_t count, double* energies) const {
-        const int members = networks_.members();
-        for (int64_t k = 0; k < count && mean_; ++k) {
-            const double first = static_cast<double>(from[k]);
-            double sum = 0;
-            for (int m = 1; m < members; ++m) sum += static_cast<double>(from[m * kBlock + k]) - first;
-            energies[begin + k] = first + sum / members;
-        }
-        for (int m = 0; m < members && !mean_; ++m) {
-            for (int64_t k = 0; k < count; ++k) {
-                energies[m * graph_.n_atoms + begin + k] = static_cast<double>(from[m * kBlock + k]);
-            }
-        }
     }
 
     void sweep(int64_t (*kernel)(const AevTask<T>&), AevTask<T>& task, int64_t f, int64_t begin, int64_t end) const {
@@ -169,15 +132,9 @@ template <class T>
 void evaluate_ani(const Aev& aev, const Networks<T>& networks, const NeighborList& neighbors, const int32_t* species,
                   bool mean, double* energies, double* gradient, double* virial) {
     require_fitting(aev, networks);
-    if (neighbors.cutoff() < aev.settings().radial_cutoff) {
-        throw std::invalid_argument("the neighbour list ends at " + std::to_string(neighbors.cutoff()) +
-                                    " Å, before the AEV's cutoff of " +
-                                    std::to_string(aev.settings().radial_cutoff) + " Å");
-    }
-    const int64_t frame[2] = {0, neighbors.size()};
-    const std::vector<int64_t>& first = neighbors.candidates().first;
-    const AevGraph graph{neighbors.size(), first.back(), 1, species, first.data(), nullptr, nullptr, frame};
-    Evaluation<T>(aev, networks, graph, &neighbors, mean).run(energies, gradient, virial);
+    require_reach(neighbors, aev.settings().radial_cutoff, "AEV");
+    const CandidateGraph candidates(neighbors, species);
+    Evaluation<T>(aev, networks, candidates.graph, &neighbors, mean).run(energies, gradient, virial);
 }
 
 template void evaluate_ani(const Aev&, const Networks<float>&, const AevGraph&, bool, double*, double*, double*);

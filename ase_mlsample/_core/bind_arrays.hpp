@@ -17,3 +17,18 @@ T* new_array(std::initializer_list<size_t> shape, nanobind::object& out) {
     out = nanobind::cast(nanobind::ndarray<nanobind::numpy, T>(data, shape, owner));
     return data;
 }
+
+// Energies (members, atoms), gradient (members, atoms, 3) and virial (members, frames, 3, 3), which
+// run(energies, gradient, virial) fills without the interpreter's lock.
+template <class Run>
+nanobind::tuple new_sums(size_t members, size_t atoms, size_t frames, const Run& run) {
+    nanobind::object energies, gradient, virial;
+    double* e = new_array<double>({members, atoms}, energies);
+    double* g = new_array<double>({members, atoms, 3}, gradient);
+    double* w = new_array<double>({members, frames, 3, 3}, virial);
+    {
+        nanobind::gil_scoped_release release;
+        run(e, g, w);
+    }
+    return nanobind::make_tuple(energies, gradient, virial);
+}

@@ -16,6 +16,7 @@
 #include "ani.hpp"
 #include "bind_arrays.hpp"
 #include "bind_graph.hpp"
+#include "bind_layers.hpp"
 #include "in_use.hpp"
 #include "moments.hpp"
 #include "networks.hpp"
@@ -41,30 +42,11 @@ struct PyNetworks {
 };
 
 template <class T>
-std::vector<mlsample::LayerWeights<T>> layers_of(const Layers& given, int64_t members) {
-    const auto& [weights, biases] = given;
-    if (!biases.empty() && biases.size() != weights.size()) {
-        throw nb::value_error("there must be as many biases as weights, or none");
-    }
-    std::vector<mlsample::LayerWeights<T>> layers;
-    for (size_t l = 0; l < weights.size(); ++l) {
-        mlsample::LayerWeights<T> layer{};
-        const char* what = std::is_same_v<T, float> ? "float32 (M, outputs, inputs)" : "float64 (M, outputs, inputs)";
-        layer.weights = checked<T>(weights[l], "weights", {members, -1, -1}, what);
-        layer.outputs = static_cast<int64_t>(weights[l].shape(1));
-        layer.inputs = static_cast<int64_t>(weights[l].shape(2));
-        if (!biases.empty()) {
-            layer.bias = checked<T>(biases[l], "biases", {members, 1, layer.outputs}, "(M, 1, outputs), as the weights,");
-        }
-        layers.push_back(layer);
-    }
-    return layers;
-}
-
-template <class T>
 std::vector<std::vector<mlsample::LayerWeights<T>>> all_layers(const std::vector<Layers>& elements, int64_t members) {
     std::vector<std::vector<mlsample::LayerWeights<T>>> layers;
-    for (const Layers& element : elements) layers.push_back(layers_of<T>(element, members));
+    for (const auto& [weights, biases] : elements) {
+        layers.push_back(mlsample::layers_of<T>(weights, biases, {}, members));
+    }
     return layers;
 }
 
@@ -156,15 +138,9 @@ nb::list weight_gradient(const PyNetworks& networks, const Array& aev, const Arr
 template <class Run>
 nb::tuple evaluated(const PyNetworks& networks, size_t atoms, size_t frames, bool mean, const Run& run) {
     const size_t kept = mean ? 1 : networks.with([](const auto& one) { return one.members(); });
-    nb::object energies, gradient, virial;
-    double* e = new_array<double>({kept, atoms}, energies);
-    double* g = new_array<double>({kept, atoms, 3}, gradient);
-    double* w = new_array<double>({kept, frames, 3, 3}, virial);
-    {
-        nb::gil_scoped_release release;
+    return new_sums(kept, atoms, frames, [&](double* e, double* g, double* w) {
         networks.with([&](const auto& one) { run(one, e, g, w); });
-    }
-    return nb::make_tuple(energies, gradient, virial);
+    });
 }
 
 nb::tuple evaluate_edges(const mlsample::Aev& aev, const PyNetworks& networks, const Array& species, const Array& first,

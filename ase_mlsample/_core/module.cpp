@@ -7,6 +7,7 @@ void bind_parallel(nb::module_& m);
 void bind_neighbors(nb::module_& m);
 void bind_aev(nb::module_& m);
 void bind_networks(nb::module_& m);
+void bind_deep_potential(nb::module_& m);
 void bind_potentials(nb::module_& m);
 void bind_hill_grid(nb::module_& m);
 void bind_kernel_density(nb::module_& m);
@@ -22,6 +23,7 @@ NB_MODULE(_native, m) {
     bind_neighbors(m);
     bind_aev(m);
     bind_networks(m);
+    bind_deep_potential(m);
     bind_potentials(m);
     bind_order_parameters(m);
     bind_hill_grid(m);

@@ -17,6 +17,7 @@ struct NetworkLayer {
     const T* weights;               // (inputs, forward_row)
     const T* transposed;            // (outputs, backward_row)
     const T* bias;                  // (forward_row,)
+    const T* step;                  // (forward_row,) or null: the layer gives its input + step * activation
 };
 
 constexpr int network_block = 48;  // atoms at a time: a multiple of every tile's rows
@@ -25,7 +26,8 @@ constexpr int network_block = 48;  // atoms at a time: a multiple of every tile'
 template <class T>
 struct NetworkTask {
     const NetworkLayer<T>* layers;  // (members, n_layers)
-    int members, n_layers, widest;  // longest row of all layers
+    int members, n_layers;
+    int input_row, row;             // longest rows: of the first layers' inputs, of all others
     ActivationKind activation;
     const int32_t* rows;
     int64_t count;
@@ -40,7 +42,7 @@ struct NetworkTask {
 
 template <class T>
 struct NetworkKernels {
-    int64_t (*scratch_bytes)(int n_layers, int widest);
+    int64_t (*scratch_bytes)(int n_layers, int input_row, int row);
     void (*run)(const NetworkTask<T>&);
 };
 

@@ -36,6 +36,10 @@ void check_layers(const std::vector<LayerWeights<T>>& layers, int inputs, size_t
                                         " to " + std::to_string(layer.outputs) + " numbers, but gets " +
                                         std::to_string(size));
         }
+        if (layer.step && (layer.inputs != layer.outputs || l + 1 == layers.size())) {
+            throw std::invalid_argument("layer " + std::to_string(l) + where +
+                                        " cannot add its input to its output: only hidden layers as wide as it can");
+        }
         size = layer.outputs;
     }
     if (size != 1) {
@@ -89,7 +93,8 @@ void Networks<T>::set_weights(const std::vector<std::vector<LayerWeights<T>>>& e
         same = elements[e].size() == static_cast<size_t>(elements_[e].n_layers);
         for (size_t l = 0; same && l < elements[e].size(); ++l) {
             const NetworkLayer<T>& layer = elements_[e].layers[l];
-            same = elements[e][l].inputs == layer.inputs && elements[e][l].outputs == layer.outputs;
+            same = elements[e][l].inputs == layer.inputs && elements[e][l].outputs == layer.outputs &&
+                   !elements[e][l].step == !layer.step;
         }
     }
     if (!same) throw std::invalid_argument("the new weights have other shapes than the networks");
@@ -114,20 +119,25 @@ void Networks<T>::reserve(Element& element, const std::vector<LayerWeights<T>>& 
             layer.forward_row = static_cast<int>(filled_up(from.outputs, row_step<T>));
             layer.backward_row = static_cast<int>(filled_up(from.inputs, row_step<T>));
             widest_ = std::max({widest_, layer.forward_row, layer.backward_row});
+            const bool first = element.layers.size() % given.size() == 0;
+            (first ? input_row_ : row_) = std::max(first ? input_row_ : row_, layer.backward_row);
+            row_ = std::max(row_, layer.forward_row);
             take(from.inputs * layer.forward_row);
             take(from.outputs * layer.backward_row);
             take(layer.forward_row);
+            if (from.step) take(layer.forward_row);
             element.layers.push_back(layer);
         }
     }
     element.memory.assign(static_cast<size_t>(total + row_step<T>), T(0));
     const auto address = reinterpret_cast<uintptr_t>(element.memory.data());
     T* const base = reinterpret_cast<T*>((address + kAlignment - 1) / kAlignment * kAlignment);
-    size_t next = 0;
+    size_t next = 0, index = 0;
     for (NetworkLayer<T>& layer : element.layers) {
         layer.weights = base + starts[next++];
         layer.transposed = base + starts[next++];
         layer.bias = base + starts[next++];
+        layer.step = given[index++ % given.size()].step ? base + starts[next++] : nullptr;
     }
 }
 
@@ -146,25 +156,30 @@ void Networks<T>::pack(const Element& element, const std::vector<LayerWeights<T>
                     weights[i * layer.forward_row + o] = transposed[o * layer.backward_row + i] = w[o * rows + i];
                 }
                 bias[o] = given[l].bias ? given[l].bias[m * columns + o] : T(0);
+                if (layer.step) const_cast<T*>(layer.step)[o] = given[l].step[m * columns + o];
             }
         }
     }
 }
 
 template <class T>
+int64_t Networks<T>::kernel_bytes() const {
+    return filled_up(kernels_.scratch_bytes(deepest_, input_row_, row_), kAlignment);
+}
+
+template <class T>
 int64_t Networks<T>::scratch_bytes(int64_t count) const {
-    return filled_up(kernels_.scratch_bytes(deepest_, widest_), kAlignment) +
-           static_cast<int64_t>(sizeof(int32_t)) * count;
+    return kernel_bytes() + static_cast<int64_t>(sizeof(int32_t)) * count;
 }
 
 template <class T>
 void Networks<T>::run(const int32_t* species, int64_t count, const T* aev, bool mean, T* energies,
                       int64_t energies_stride, T* gradient, int64_t gradient_stride, void* scratch) const {
-    auto* rows = reinterpret_cast<int32_t*>(static_cast<char*>(scratch) +
-                                            filled_up(kernels_.scratch_bytes(deepest_, widest_), kAlignment));
+    auto* rows = reinterpret_cast<int32_t*>(static_cast<char*>(scratch) + kernel_bytes());
     NetworkTask<T> task{};
     task.members = members_;
-    task.widest = widest_;
+    task.input_row = input_row_;
+    task.row = row_;
     task.activation = activation_;
     task.aev = aev;
     task.energies = energies;
@@ -216,6 +231,11 @@ template <class T>
 void Networks<T>::weight_gradient(const int32_t* species, int64_t count, const T* aev, const T* by_energy,
                                   const T* tangent, const std::vector<WeightGradient>& out) const {
     check_species(species, count);
+    for (const Element& element : elements_) {
+        for (const NetworkLayer<T>& layer : element.layers) {
+            if (layer.step) throw std::invalid_argument("layers that add their input have no weight gradient here");
+        }
+    }
     if (count > INT32_MAX) throw std::invalid_argument("too many atoms in one batch: " + std::to_string(count));
     std::vector<std::vector<int32_t>> rows(elements_.size());
     for (int64_t i = 0; i < count; ++i) rows[species[i]].push_back(static_cast<int32_t>(i));

@@ -12,11 +12,12 @@ namespace mlsample {
 
 ActivationKind activation_named(const std::string& name);  // throws std::invalid_argument
 
-// Weights (members, outputs, inputs) and biases (members, outputs), or a null pointer, of one layer.
+// Weights (members, outputs, inputs) of one layer; biases (members, outputs), or a null pointer; and steps (members,
+// outputs) of a layer that gives its input + step * activation, or a null pointer.
 template <class T>
 struct LayerWeights {
     int64_t outputs, inputs;
-    const T *weights, *bias;
+    const T *weights, *bias, *step;
 };
 
 template <class T>
@@ -69,7 +70,10 @@ private:
     void pack(const Element& element, const std::vector<LayerWeights<T>>& given);
     void check_species(const int32_t* species, int64_t count) const;
 
+    int64_t kernel_bytes() const;
+
     int members_, inputs_ = 0, widest_ = 0, deepest_ = 0;
+    int input_row_ = 0, row_ = 0;  // longest rows: of the first layers' inputs, of all others
     ActivationKind activation_;
     NetworkKernels<T> kernels_;
     WeightKernels<T> weight_kernels_;

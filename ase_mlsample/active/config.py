@@ -18,12 +18,14 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     Tag,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from ase_mlsample.active.executor_settings import ExecutorSettings
 from ase_mlsample.active.reference_settings import FREE_REFERENCE_KEYS, ReferenceSettings
+from ase_mlsample.training.models import DeepPotentialSettings, check_type
 from ase_mlsample.training.settings import ModelSettings, TrainingSettings
 
 __all__ = [
@@ -330,8 +332,10 @@ class RunConfig(_Section):
     seed: NonNegativeInt = 1
     elements: tuple[str, ...] = Field(min_length=1)
     reference: ReferenceSettings
-    model: Annotated[ModelSettings | CommitteeSettings, Discriminator("type")] = ModelSettings()
-    training: TrainingSettings = TrainingSettings()
+    model: Annotated[ModelSettings | DeepPotentialSettings | CommitteeSettings, Discriminator("type")] = (
+        ModelSettings()
+    )
+    training: TrainingSettings = Field(default=TrainingSettings(), validate_default=True)
     fine_tuning: TrainingSettings | None = None
     initial: tuple[InitialSettings, ...] = Field(min_length=1)
     explore: ExploreSettings
@@ -346,7 +350,10 @@ class RunConfig(_Section):
     @field_validator("model", mode="before")
     @classmethod
     def _default_type(cls, model: Any) -> Any:
-        return {"type": "ani", **model} if isinstance(model, Mapping) else model
+        if not isinstance(model, Mapping):
+            return model
+        check_type(model.get("type", "ani"), ("ani", "deep_potential", "committee"))
+        return {"type": "ani", **model}
 
     @field_validator("elements")
     @classmethod
@@ -357,6 +364,12 @@ class RunConfig(_Section):
         if len(set(elements)) != len(elements):
             raise ValueError(f"elements {list(elements)} are repeated; name each once")
         return elements
+
+    @field_validator("training")
+    @classmethod
+    def _suited(cls, training: TrainingSettings, info: ValidationInfo) -> TrainingSettings:
+        # a resolved configuration says what is done
+        return training.suited_to(getattr(info.data.get("model"), "type", "ani"))
 
     @model_validator(mode="after")
     def _same_elements(self) -> RunConfig:

@@ -21,6 +21,7 @@ from ase_mlsample.active.config import (
 )
 from ase_mlsample.active.engines import check_executors
 from ase_mlsample.active.factories import as_arguments, build, build_explorer, build_sampler
+from ase_mlsample.training.settings import ModelSettings
 
 _INSTANT = (
     "ase_mlsample.calculators.",
@@ -31,7 +32,7 @@ _INSTANT = (
     "ase.calculators.tersoff",
 )
 # what pydantic says of a choice between models, and no key
-_TAGS = ("ani", "committee", "one", "several", "processes", "parsl", "dask")
+_TAGS = ("ani", "deep_potential", "committee", "one", "several", "processes", "parsl", "dask")
 _EXPECTED = (ValueError, TypeError, KeyError, RuntimeError, OSError, NotImplementedError)
 
 __all__ = ["check_config", "differences", "dump_config", "explain", "parse_config", "read_config"]
@@ -121,9 +122,14 @@ def check_config(config: RunConfig) -> None:
         for number, arguments in enumerate(config.model.members):
             with _Section(f"model.members.{number}"):
                 build(config.model.factory, arguments)
-    else:
+    elif isinstance(config.model, ModelSettings):
         with _Section("model.aev"):
             config.model.aev.parameters(config.elements)
+    elif isinstance(config.model.sel, dict) and set(config.model.sel) != set(config.elements):
+        raise ValueError(
+            f"model.sel: it is for {sorted(config.model.sel)}, the run for {sorted(config.elements)}; give "
+            "every element's, or 'auto'"
+        )
     samplers: list[tuple[str, SamplerSettings]] = [
         *((f"initial.{number}", settings) for number, settings in enumerate(config.initial)),
         *((f"explore.start.{number}", settings) for number, settings in enumerate(config.explore.start)),

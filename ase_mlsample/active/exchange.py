@@ -13,9 +13,11 @@ from ase_mlsample.active.config import RunConfig
 from ase_mlsample.active.frames import write_exact
 from ase_mlsample.active.ledger import Ledger
 from ase_mlsample.active.run_directory import RunDirectory
+from ase_mlsample.training.dataset import Dataset
+from ase_mlsample.training.deepmd_systems import is_deepmd_folder, read_systems
 from ase_mlsample.training.labels import Labels, read_labels
 
-__all__ = ["export_labels", "import_labels", "with_reference"]
+__all__ = ["export_deepmd", "export_labels", "import_labels", "with_reference"]
 
 STATEMENT = "REF_reference"
 
@@ -38,7 +40,7 @@ def import_labels(
     Parameters
     ----------
     config : of the run.
-    path : file that ASE reads.
+    path : file that ASE reads, or a folder of deepmd-kit's data systems.
     energy_key, forces_key, stress_key : where the labels are.
     same_reference : says that labels which do not name their reference in ``info["REF_reference"]``, or name
         another, are of the run's.
@@ -59,7 +61,7 @@ def import_labels(
     from ase.io import read
 
     keys = {"energy_key": energy_key, "forces_key": forces_key, "stress_key": stress_key}
-    frames = read(path, index=":")
+    frames = read_systems(path) if is_deepmd_folder(path) else read(path, index=":")
     if not frames:
         raise ValueError(f"{path} holds no structure")
     labels = [read_labels(atoms, index=number, **keys) for number, atoms in enumerate(frames)]
@@ -84,6 +86,19 @@ def export_labels(ledger: Ledger, path: Path) -> int:
     ``info["REF_reference"]`` names the reference, so that another run of it can import the file.
     """
     return write_exact(path, with_reference(ledger))
+
+
+def export_deepmd(ledger: Ledger, folder: Path) -> int:
+    """Write all accepted labels of a run as deepmd-kit's data systems; returns how many there are.
+
+    Raises
+    ------
+    FileExistsError, ValueError
+        As `ase_mlsample.training.Dataset.to_deepmd`.
+    """
+    dataset = Dataset(ledger.stream(ledger.accepted(ledger.meta("reference"))))
+    dataset.to_deepmd(folder)
+    return len(dataset)
 
 
 def with_reference(ledger: Ledger) -> Iterator[Atoms]:

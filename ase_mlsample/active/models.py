@@ -18,7 +18,8 @@ from ase_mlsample.analysis.errors import energy_rmse, error_summary, rmse
 from ase_mlsample.calculators.base import MLCalculator
 from ase_mlsample.calculators.prediction import Calibration, Prediction
 from ase_mlsample.training.calibration import MemberErrors, fit_calibration
-from ase_mlsample.training.settings import ModelSettings, TrainingSettings
+from ase_mlsample.training.models import AnyModelSettings
+from ase_mlsample.training.settings import TrainingSettings
 
 __all__ = ["evaluate", "has_model", "load_model", "model_file", "train"]
 
@@ -54,9 +55,9 @@ def load_model(directory: Path | str) -> MLCalculator:
 @lru_cache(maxsize=1)
 def _load(path: str, _written: int) -> MLCalculator:
     if path.endswith(_NETWORKS):
-        from ase_mlsample.calculators.ani import ANIEnsemble
+        from ase_mlsample.calculators.loading import load_ensemble
 
-        return ANIEnsemble.load(path)
+        return load_ensemble(path)
     from ase_mlsample.calculators.committee import Committee
 
     described = json.loads(Path(path).read_text())
@@ -67,7 +68,7 @@ def _load(path: str, _written: int) -> MLCalculator:
 def train(
     *,
     frames: Sequence[Atoms],
-    model: ModelSettings | CommitteeSettings,
+    model: AnyModelSettings | CommitteeSettings,
     settings: TrainingSettings,
     directory: str,
     start: str | None,
@@ -100,9 +101,9 @@ def train(
 
     first: Any = model if model.symbols is not None else model.model_copy(update={"symbols": elements})
     if start is not None:
-        from ase_mlsample.calculators.ani import ANIEnsemble
+        from ase_mlsample.calculators.loading import load_model as read_model
 
-        first = ANIEnsemble.load(model_file(start)).model
+        first = read_model(model_file(start))
     result = train_ensemble(
         Dataset(frames),
         model=first,

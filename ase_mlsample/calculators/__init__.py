@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from ase_mlsample.calculators.biased import BiasedCalculator
     from ase_mlsample.calculators.committee import Committee
     from ase_mlsample.calculators.coupled_torsions import CoupledTorsions
+    from ase_mlsample.calculators.deep_potential import DeepPotentialEnsemble
+    from ase_mlsample.calculators.deepmd_models import DeepmdEnsemble
+    from ase_mlsample.calculators.loading import load_ensemble, load_model
     from ase_mlsample.calculators.model_calculator import ModelCalculator
     from ase_mlsample.calculators.model_potentials import DoubleWell, ModelPotential, MullerBrown, WolfeQuapp
     from ase_mlsample.calculators.prediction import Calibration, Prediction, Spread
@@ -22,6 +25,8 @@ __all__ = [
     "Calibration",
     "Committee",
     "CoupledTorsions",
+    "DeepPotentialEnsemble",
+    "DeepmdEnsemble",
     "DoubleWell",
     "MLCalculator",
     "ModelCalculator",
@@ -32,6 +37,8 @@ __all__ = [
     "StillingerWeber",
     "UncertaintyBias",
     "WolfeQuapp",
+    "load_ensemble",
+    "load_model",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -42,6 +49,8 @@ __getattr__, __dir__ = lazy_names(
         "Calibration": "prediction",
         "Committee": "committee",
         "CoupledTorsions": "coupled_torsions",
+        "DeepPotentialEnsemble": "deep_potential",
+        "DeepmdEnsemble": "deepmd_models",
         "DoubleWell": "model_potentials",
         "MLCalculator": "base",
         "ModelCalculator": "model_calculator",
@@ -52,5 +61,7 @@ __getattr__, __dir__ = lazy_names(
         "StillingerWeber": "stillinger_weber",
         "UncertaintyBias": "uncertainty_bias",
         "WolfeQuapp": "model_potentials",
+        "load_ensemble": "loading",
+        "load_model": "loading",
     },
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from ase_mlsample import __version__
 from ase_mlsample._files import write_atomic
 
-__all__ = ["FORMAT_VERSION", "read_model_file", "write_model_file"]
+__all__ = ["FORMAT_VERSION", "model_kind", "read_model_file", "write_model_file"]
 
 FORMAT = "ase-mlsample model"
 #: Raised when files of the new kind cannot be read by older packages.
@@ -94,28 +95,57 @@ def read_model_file(
     ValueError
         If it is truncated or corrupt, of another origin, of a newer format, of another kind, or holds NaN.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
-    if not path.is_file():
-        what = "it is a folder" if path.is_dir() else "there is no such file"
-        raise FileNotFoundError(f"model file {path} cannot be read: {what}")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            description = _check_header(file.metadata() or {}, path, kind)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path} is not a model file, or is truncated or corrupt ({error}); "
-            "copy it again from its source or train the model anew"
-        ) from error
+    with _opened(path) as file:
+        found, description = _check_header(file.metadata() or {}, path)
+        if found != kind:
+            raise ValueError(f"{path} holds a model of kind {found!r}, not {kind!r}")
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     for name, tensor in tensors.items():
         if not np.all(np.isfinite(tensor)):
             raise ValueError(f"{path} is corrupt: {name} holds NaN or infinity")
     return tensors, description
 
 
-def _check_header(header: Mapping[str, str], path: Path, kind: str) -> dict[str, Any]:
+def model_kind(path: str | os.PathLike[str]) -> str:
+    """Which kind of model a file holds, such as "ani"; only the header is read.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is truncated or corrupt, of another origin, or of a newer format.
+    """
+    path = Path(path)
+    with _opened(path) as file:
+        return _check_header(file.metadata() or {}, path)[0]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        what = "it is a folder" if path.is_dir() else "there is no such file"
+        raise FileNotFoundError(f"model file {path} cannot be read: {what}")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            yield file
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is not a model file, or is truncated or corrupt ({error}); "
+            "copy it again from its source or train the model anew"
+        ) from error
+
+
+def _check_header(header: Mapping[str, str], path: Path) -> tuple[str, dict[str, Any]]:
+    """The kind of the model and its description."""
     if header.get("format") != FORMAT:
         raise ValueError(
             f"{path} is a safetensors file of another program: its header describes no model of ours"
@@ -131,8 +161,6 @@ def _check_header(header: Mapping[str, str], path: Path, kind: str) -> dict[str,
             f"{path} was written by ase-mlsample {package} in format {version}, newer than format "
             f"{FORMAT_VERSION} which this version reads: upgrade ase-mlsample"
         )
-    if found != kind:
-        raise ValueError(f"{path} holds a model of kind {found!r}, not {kind!r}")
     if not isinstance(description, dict):
         raise ValueError(f"{path} has a damaged header (its description is no mapping)")
-    return description
+    return found, description

@@ -1,4 +1,4 @@
-"""Take labelled structures of a file into a run: old data sets seed it, or add to it.
+"""Take labelled structures of a file, or a folder of deepmd-kit's, into a run: they seed it, or add to it.
 
 The run may be new: then its folder is made as its YAML file says, and the structures are labels of its
 first generation. Labels must be of the run's reference, as their REF_reference says or you do with
@@ -27,7 +27,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("run", type=Path, help="a run's directory, or the YAML file of an old or new run")
     parser.add_argument(
-        "structures", type=Path, nargs="+", help="files of labelled structures that ASE reads"
+        "structures",
+        type=Path,
+        nargs="+",
+        help="files of labelled structures that ASE reads, or folders of deepmd-kit's",
     )
     for name in ("energy", "forces", "stress"):
         parser.add_argument(f"--{name}-key", default=f"REF_{name}", help=f"(REF_{name})")
@@ -42,8 +45,8 @@ def run(args: Namespace) -> int:
 
     config = _config(args.run)
     for path in args.structures:
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no file {path}")
+        if not path.exists():
+            raise FileNotFoundError(f"there is no file or folder {path}")
         counts = import_labels(
             config,
             path,

@@ -232,11 +232,11 @@ def _calculator(described: str | CalculatorSettings) -> Any:
         return build(described.factory, described.kwargs)
     if not described.endswith(".safetensors"):
         return build(described, {})
-    from ase_mlsample.calculators import ANIEnsemble
+    from ase_mlsample.calculators.loading import load_ensemble
 
     if not Path(described).is_file():
         raise FileNotFoundError(2, "there is no such model file", described)
-    return ANIEnsemble.load(described)
+    return load_ensemble(described)
 
 
 def _variable(settings: MDSettings) -> CollectiveVariable | None:

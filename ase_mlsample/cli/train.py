@@ -1,4 +1,4 @@
-"""Train an ensemble of ANI networks on labelled frames and write its model file.
+"""Train an ensemble of ANI networks, or of Deep Potentials, on labelled frames and write its model file.
 
 The frames may come from any file that ASE reads or from an ase.db; they need energies, and may have forces
 and stress. Several files may have weights. Interrupted, the same command goes on from the last checkpoint.
@@ -17,6 +17,7 @@ __all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = """
 mlsample train data.extxyz --out si.safetensors --members 4 --epochs 200
+mlsample train data.extxyz --type deep_potential --out si.safetensors
 mlsample train theirs.xyz --energy-key energy --forces-key forces --settings train.yaml --out si.safetensors
 mlsample train dft.extxyz cheap.extxyz --weights 1 0.2 --testset test.extxyz
 mlsample train better.extxyz --start si.safetensors --recipe transfer --out better.safetensors
@@ -41,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--directory", type=Path, help="folder of checkpoint and history (default: beside --out)"
     )
     parser.add_argument("--settings", type=Path, help=f"YAML file with sections {', '.join(_SECTIONS)}")
+    parser.add_argument(
+        "--type",
+        choices=("ani", "deep_potential"),
+        help="kind of networks (default: as in --settings, or ani)",
+    )
     parser.add_argument("--members", type=int, help="networks in the ensemble (default 4)")
     parser.add_argument("--epochs", help="sweeps over the data at most; +N with --continue")
     parser.add_argument("--max-minutes", type=float, help="stop training after this time")
@@ -67,8 +73,9 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--start", "--warm-start", type=Path, help="model file to start from")
     group.add_argument(
         "--recipe",
-        choices=("fine-tuning", "transfer"),
-        help="settings for more data of the same reference, or for data of another one",
+        choices=("fine-tuning", "transfer", "deepmd"),
+        help="settings for more data of the same reference, or for data of another one; deepmd: for a new "
+        "model, the loss and the rates of deepmd-kit",
     )
     group.add_argument(
         "--freeze",
@@ -135,7 +142,9 @@ def run(args: argparse.Namespace) -> int:
 def _continue(args: argparse.Namespace) -> int:
     from ase_mlsample.training import Dataset, continue_training
 
-    names = "settings members max_minutes seed start recipe freeze self_energies learning_curve directory"
+    names = (
+        "settings type members max_minutes seed start recipe freeze self_energies learning_curve directory"
+    )
     given = [name for name in names.split() if getattr(args, name) is not None]
     if given:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
@@ -183,8 +192,7 @@ def _learning_curve(
 
 
 def _model_and_settings(args: argparse.Namespace, sections: dict[str, Any]) -> tuple[Any, Any]:
-    from ase_mlsample.calculators.ani_model import ANIModel
-    from ase_mlsample.training import ModelSettings, TrainingSettings
+    from ase_mlsample.training import TrainingSettings, model_settings
 
     if args.epochs is not None and args.epochs.startswith("+"):
         raise ValueError(f"--epochs {args.epochs} adds epochs to a training: name it with --continue DIR")
@@ -196,10 +204,15 @@ def _model_and_settings(args: argparse.Namespace, sections: dict[str, Any]) -> t
         self_energies=args.self_energies,
     )
     settings = TrainingSettings.model_validate(sections["training"] | changes)
-    if args.start is not None and (sections["model"] or args.members is not None):
-        raise ValueError("--start keeps the earlier model as it is: drop --members and the `model:` section")
-    model = ModelSettings.model_validate(sections["model"] | _given(members=args.members))
-    return (model if args.start is None else ANIModel.load(args.start)), settings
+    if args.start is not None and (sections["model"] or args.members is not None or args.type is not None):
+        raise ValueError(
+            "--start keeps the earlier model as it is: drop --members, --type and the `model:` section"
+        )
+    if args.start is not None:
+        from ase_mlsample.calculators.loading import load_model
+
+        return load_model(args.start), settings
+    return model_settings(sections["model"] | _given(type=args.type, members=args.members)), settings
 
 
 def _epochs(text: str) -> int:

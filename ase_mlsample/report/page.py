@@ -229,8 +229,14 @@ def _model(model: Mapping[str, object]) -> str:
     text = f"{members} members, type {model.get('type', 'ani')}"
     if isinstance(aev, Mapping) and "radial_cutoff" in aev:
         text += f", cutoffs {aev['radial_cutoff']} and {aev.get('angular_cutoff')} Å"
-    hidden = model.get("hidden")
-    return text + (f", hidden layers {hidden}" if hidden else "")
+    for key, what in (
+        ("cutoff", "cutoff {} Å"),
+        ("embedding", "embedding {}"),
+        ("fitting", "fitting {}"),
+        ("hidden", "hidden layers {}"),
+    ):
+        text += f", {what.format(model[key])}" if model.get(key) else ""
+    return text
 
 
 def _when(seconds: float) -> str:

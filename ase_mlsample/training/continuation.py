@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ase_mlsample.calculators.ani_model import ANIModel
+from ase_mlsample.calculators.loading import load_model
 from ase_mlsample.training.checkpoint import load_checkpoint
 from ase_mlsample.training.dataset import Dataset
 from ase_mlsample.training.record import CHECKPOINT, MODEL, TrainingRecord, marks_of
@@ -85,7 +85,7 @@ def _is_finished(record: TrainingRecord, directory: Path, marks: tuple[str, ...]
     if state is None or not state["finished"] or not path.exists():
         return False
     begun = len(state["schedule"].get("legs", [None]))
-    written = ANIModel.load(path).metadata["training"]["epochs"]
+    written = load_model(path).metadata["training"]["epochs"]
     return begun > len(record.settings.more_epochs) and written == state["epoch"]
 
 
@@ -108,7 +108,7 @@ def _with_other_data(
     if epochs is not None:
         changes["epochs"] = epochs
     settings = TrainingSettings.model_validate(record.settings.model_dump() | changes)
-    model = ANIModel.load(path)
+    model = load_model(path)
     fresh = TrainingRecord(record.seed, model, settings)
     folder = directory / f"continued-{marks_of(dataset, fresh)[0][:8]}"
     if progress:

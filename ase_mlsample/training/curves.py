@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from ase_mlsample._files import write_atomic
 from ase_mlsample.analysis.errors import energy_rmse, rmse
-from ase_mlsample.calculators.ani_model import ANIModel
 from ase_mlsample.calculators.base import MLCalculator
+from ase_mlsample.calculators.loading import Model
 from ase_mlsample.training.dataset import Dataset
 from ase_mlsample.training.evaluation import Metrics
 from ase_mlsample.training.folds import fold_numbers
+from ase_mlsample.training.models import AnyModelSettings
 from ase_mlsample.training.settings import ModelSettings, TrainingSettings
 from ase_mlsample.training.trainer import train_ensemble
 
@@ -157,7 +158,7 @@ def learning_curve(
     fractions: Sequence[float] = (0.1, 0.2, 0.5, 1.0),
     repeats: int = 1,
     equal_steps: bool = False,
-    model: ModelSettings | ANIModel | None = None,
+    model: AnyModelSettings | Model | None = None,
     settings: TrainingSettings | None = None,
     rng: np.random.Generator,
     directory: str | Path,
@@ -256,9 +257,9 @@ def _sizes(
     return sizes
 
 
-def _with_symbols(model: ModelSettings | ANIModel, symbols: tuple[str, ...]) -> ModelSettings | ANIModel:
+def _with_symbols(model: AnyModelSettings | Model, symbols: tuple[str, ...]) -> AnyModelSettings | Model:
     """Small subsets may lack an element that the test frames have."""
-    if isinstance(model, ANIModel) or model.symbols is not None:
+    if isinstance(model, Model) or model.symbols is not None:
         return model
     return model.model_copy(update={"symbols": symbols})
 

@@ -11,13 +11,17 @@ import ase.io
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
+from ase.io.formats import string2index
 from numpy.typing import NDArray
 
 from ase_mlsample._files import write_atomic
+from ase_mlsample.training.deepmd_systems import is_deepmd_folder, read_systems, write_systems
 from ase_mlsample.training.labels import Labels, read_labels
 from ase_mlsample.training.settings import DataSettings
 
 __all__ = ["Dataset"]
+
+_KEYS = ("REF_energy", "REF_forces", "REF_stress")
 
 
 class Dataset(Sequence[Atoms]):
@@ -84,10 +88,11 @@ class Dataset(Sequence[Atoms]):
         stress_key: str = "REF_stress",
         calculator_labels: bool = False,
     ) -> Self:
-        """Read frames from any file that ASE reads (extxyz, traj) or from an ase.db.
+        """Read frames from any file that ASE reads (extxyz, traj), an ase.db or a folder of deepmd-kit's.
 
         From an ase.db, key-value pairs and the data dictionary count as ``info``; data of shape (N, 3) under
-        ``forces_key`` as forces.
+        ``forces_key`` as forces. deepmd-kit's data systems say themselves where their labels are, see
+        `from_deepmd`.
 
         Raises
         ------
@@ -100,7 +105,13 @@ class Dataset(Sequence[Atoms]):
         if not path.exists():
             raise FileNotFoundError(f"the data set {path} does not exist")
         frames: list[Atoms] | Atoms
-        if path.suffix in {".db", ".json"}:
+        if is_deepmd_folder(path):
+            if calculator_labels or (energy_key, forces_key, stress_key) != _KEYS:
+                raise ValueError(
+                    f"{path} is a folder of deepmd-kit's systems, whose labels have no other keys"
+                )
+            frames = read_systems(path)[_slice(index)]
+        elif path.suffix in {".db", ".json"}:
             frames = _read_database(path, forces_key)
         else:
             try:
@@ -136,6 +147,74 @@ class Dataset(Sequence[Atoms]):
             raise ValueError(f"sets of data must have different names, not {', '.join(names)}; set `name`")
         weights = [source.weight for source in sources]
         return cls.combine(dict(zip(names, zip(sets, weights, strict=True), strict=True)))
+
+    @classmethod
+    def from_deepmd(
+        cls,
+        path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        *,
+        type_map: Sequence[str] | None = None,
+    ) -> Self:
+        """Read deepmd-kit's data systems (npy): ``type.raw`` and, in each ``set.*``, coord, box, energy, ….
+
+        Virials become stresses, -virial / V. Systems of mixed types are read too. Where several systems are
+        read, ``config_type`` names the folder of each.
+
+        Parameters
+        ----------
+        path
+            A system, or a folder with systems at any depth, or several of these.
+        type_map
+            Elements by type index, for systems without a ``type_map.raw``.
+
+        Raises
+        ------
+        FileNotFoundError
+            If a folder, a coordinate, box or energy file is missing.
+        ValueError
+            If files do not fit together, types are not elements, or energies depend on more than the atoms.
+
+        References
+        ----------
+        deepmd-kit 3, documentation, "System".
+        """
+        return cls(read_systems(path, type_map=type_map))
+
+    def to_deepmd(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        type_map: Sequence[str] | None = None,
+        dtype: str = "float64",
+    ) -> list[Path]:
+        """Write deepmd-kit's data systems (npy) into a new folder, which appears whole or not at all.
+
+        Frames with the same elements in the same order, the same periodicity and the same kinds of labels
+        share a system. ``config_type`` and other ``info`` have no place in that format.
+
+        Parameters
+        ----------
+        folder
+            Where to; it must not hold anything yet.
+        type_map
+            Elements in the order of the types; default: :attr:`symbols`.
+        dtype
+            "float64" or "float32"; energies are always in double precision.
+
+        Returns
+        -------
+        list of Path
+            The systems' folders, named after their formulas.
+
+        Raises
+        ------
+        FileExistsError
+            If the folder holds something.
+        ValueError
+            For frames periodic in some directions only, or with a weight other than 1.
+        """
+        elements = self.symbols if type_map is None else tuple(type_map)
+        return write_systems(self._frames, self._labels, folder, type_map=elements, dtype=dtype)
 
     @classmethod
     def combine(cls, sets: "Mapping[str, Dataset | tuple[Dataset, float]]") -> Self:
@@ -293,6 +372,10 @@ def _normalised(atoms: Atoms, labels: Labels, *, drop: Sequence[str]) -> Atoms:
         if value is not None:
             store[key] = value
     return copy
+
+
+def _slice(index: str | int) -> slice | int:
+    return index if isinstance(index, int) else string2index(index)
 
 
 def _read_database(path: Path, forces_key: str) -> list[Atoms]:

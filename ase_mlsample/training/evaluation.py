@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from ase_mlsample.calculators.networks import MemberNetworks
 from ase_mlsample.training.calibration import MemberErrors
-from ase_mlsample.training.compiled import energies_and_gradient
-from ase_mlsample.training.features import Batch, FeatureSet, structure_gradient
+from ase_mlsample.training.compiled import energies_and_gradient as of_ani
+from ase_mlsample.training.expanded import ExpandedNetworks
+from ase_mlsample.training.features import Batch, FrameSet, structure_gradient
 from ase_mlsample.training.loss import Output
 from ase_mlsample.training.targets import Targets
 
 __all__ = [
     "Metrics",
+    "Networks",
     "SquaredErrors",
     "held_out_errors",
     "mean_metrics",
@@ -25,7 +27,9 @@ __all__ = [
     "training_output",
 ]
 
-_EVALUATION_FRAMES = 64
+#: Of either kind, all members together.
+Networks = MemberNetworks | ExpandedNetworks
+
 _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
@@ -63,9 +67,9 @@ def mean_metrics(members: Sequence[Metrics]) -> Metrics:
     )
 
 
-def training_output(networks: MemberNetworks, batch: Batch, scale: float, *, with_forces: bool) -> Output:
+def training_output(networks: Networks, batch: Batch, scale: float, *, with_forces: bool) -> Output:
     """Energies and, where asked, forces and virials, differentiable by the weights."""
-    atomic, g = energies_and_gradient(networks, batch.aev, batch.species)
+    atomic, g = _energies_and_gradient(networks, batch)
     energies = scale * _frame_sums(atomic, batch).double()
     if not with_forces:
         nothing = torch.zeros(0, dtype=torch.float64)
@@ -74,20 +78,26 @@ def training_output(networks: MemberNetworks, batch: Batch, scale: float, *, wit
     return Output(energies, scale * gradient, scale * virials)
 
 
+def _energies_and_gradient(networks: Networks, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    if isinstance(networks, ExpandedNetworks):
+        return networks.energies_and_gradient(batch.inputs, batch.species)
+    return of_ani(networks, batch.inputs, batch.species)
+
+
 @torch.no_grad()
-def predict(networks: MemberNetworks, batch: Batch, scale: float) -> Output:
+def predict(networks: Networks, batch: Batch, scale: float) -> Output:
     """Energies, forces and virials without a graph."""
-    atomic, g = energies_and_gradient(networks, batch.aev, batch.species)
+    atomic, g = _energies_and_gradient(networks, batch)
     gradient, virials = batch.derivatives.gradient((g * batch.slopes).contiguous().numpy())
     energies = scale * _frame_sums(atomic, batch).double()
     return Output(energies, scale * torch.from_numpy(gradient), scale * torch.from_numpy(virials))
 
 
 def outputs(
-    networks: MemberNetworks, features: FeatureSet, frames: NDArray[np.int64], scale: float
+    networks: Networks, features: FrameSet, frames: NDArray[np.int64], scale: float
 ) -> Iterator[tuple[Batch, Output]]:
     """Predictions for the given frames, in batches."""
-    for batch in features.batches(frames, size=_EVALUATION_FRAMES):
+    for batch in features.batches(frames, size=features.evaluated_together):
         yield batch, predict(networks, batch, scale)
 
 
@@ -135,7 +145,7 @@ class SquaredErrors:
 
 
 def held_out_errors(
-    networks: MemberNetworks, features: FeatureSet, targets: Targets, frames: NDArray[np.int64], scale: float
+    networks: Networks, features: FrameSet, targets: Targets, frames: NDArray[np.int64], scale: float
 ) -> tuple[MemberErrors, MemberErrors | None, MemberErrors | None]:
     """Errors of energies per atom, force components and stress components of each member on given frames."""
     energies, forces, stress = [], [], []

@@ -4,7 +4,8 @@ Training never differentiates the AEV twice: with g = dE/dAEV from the networks 
 and the derivative of a loss L(Jᵀg) by g is J (dL/dJᵀg): products with the fixed Jacobian J of the AEVs.
 """
 
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ from ase_mlsample import _core
 from ase_mlsample.calculators.aev import AEVParameters
 from ase_mlsample.training.standardisation import Standardisation
 
-__all__ = ["Batch", "Derivatives", "FeatureSet", "Geometry", "structure_gradient"]
+__all__ = ["Batch", "Derivatives", "FeatureSet", "FrameSet", "Geometry", "structure_gradient"]
 
 
 class Derivatives(Protocol):
@@ -132,19 +133,19 @@ class Batch:
         (N,) indices of their atoms among all atoms of the set.
     frame_of_atom
         (N,) position in the batch of an atom's frame.
-    species, aev
-        (N,) int64 and (N, L), standardised.
+    species, inputs
+        (N,) int64 and (N, L): of ANI networks the AEVs, standardised.
     slopes
-        (N, L) or (1, L) derivative of the standardised AEV by the AEV.
+        (N, L) or (1, L) derivative of the inputs by what `derivatives` are of.
     derivatives
-        The Jacobian of the AEVs.
+        The Jacobian of the AEVs (or what is in their place) by positions and strain.
     """
 
     frames: NDArray[np.int64]
     atoms: torch.Tensor
     frame_of_atom: torch.Tensor
     species: torch.Tensor
-    aev: torch.Tensor
+    inputs: torch.Tensor
     slopes: torch.Tensor
     derivatives: Derivatives
 
@@ -168,7 +169,81 @@ class _KernelDerivatives:
         return tangent
 
 
-class FeatureSet:
+class FrameSet(ABC):
+    """Inputs of the networks and neighbour geometry of a set of frames, of whatever kind the networks are.
+
+    Parameters
+    ----------
+    geometry
+        All frames.
+
+    Attributes
+    ----------
+    inputs
+        (N, L), set by the subclass.
+    n_atoms
+        (S,) of each frame.
+    evaluated_together
+        Frames in a batch where nothing is learned; it sets the memory, not the results.
+    """
+
+    inputs: torch.Tensor
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        self.species = torch.from_numpy(geometry.species.astype(np.int64))
+        self.n_atoms = np.diff(geometry.frame_first)
+        self.evaluated_together = 64
+
+    def __len__(self) -> int:
+        return len(self.n_atoms)
+
+    @abstractmethod
+    def derivatives(self, geometry: Geometry) -> Derivatives:
+        """The Jacobian for some of the frames."""
+
+    @abstractmethod
+    def slopes(self, species: torch.Tensor) -> torch.Tensor:
+        """(N, L) or (1, L) derivative of the inputs of atoms by what `derivatives` are of."""
+
+    def follow(self, networks: Any) -> None:  # noqa: B027 - most have nothing to do
+        """Keep the inputs good enough for networks that have changed; AEVs always are."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the inputs."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:  # noqa: B027 - most have no state
+        """Go on from the state of a checkpoint."""
+
+    def batch(self, frames: NDArray[np.int64]) -> Batch:
+        """The given frames as one batch."""
+        frames = np.ascontiguousarray(frames, dtype=np.int64)
+        starts = self.geometry.frame_first[frames]
+        sizes = self.n_atoms[frames]
+        frame_of_atom = np.repeat(np.arange(len(frames)), sizes)
+        atoms = torch.from_numpy(
+            np.arange(len(frame_of_atom)) + np.repeat(starts - _offsets(sizes)[:-1], sizes)
+        )
+        species = self.species[atoms]
+        return Batch(
+            frames=frames,
+            atoms=atoms,
+            frame_of_atom=torch.from_numpy(frame_of_atom),
+            species=species,
+            inputs=self.inputs[atoms],
+            slopes=self.slopes(species),
+            derivatives=self.derivatives(self.geometry.select(frames)),
+        )
+
+    def batches(self, frames: NDArray[np.int64], *, size: int) -> Iterator[Batch]:
+        """The given frames in batches of nearly equal size, at most `size`."""
+        parts = -(-len(frames) // size)
+        for part in np.array_split(frames, parts) if parts else ():
+            yield self.batch(part)
+
+
+class FeatureSet(FrameSet):
     """AEVs and neighbour geometry of a set of frames.
 
     Parameters
@@ -196,18 +271,14 @@ class FeatureSet:
         double: bool = False,
         cutoff: float = 0.0,
     ) -> None:
+        reach = max(parameters.radial_cutoff, cutoff)
+        super().__init__(Geometry.of_frames(frames, parameters.symbols, cutoff=reach))
         self.parameters = parameters
         self.double = double
-        reach = max(parameters.radial_cutoff, cutoff)
-        self.geometry = Geometry.of_frames(frames, parameters.symbols, cutoff=reach)
         self._kernel = parameters.kernel()
-        self.aev = torch.from_numpy(self._all_aevs())
-        self.species = torch.from_numpy(self.geometry.species.astype(np.int64))
-        self.n_atoms = np.diff(self.geometry.frame_first)
-        self._slopes = torch.ones(len(parameters.symbols), parameters.length, dtype=self.aev.dtype)
-
-    def __len__(self) -> int:
-        return len(self.n_atoms)
+        self.standardisation: Standardisation | None = None
+        self.inputs = torch.from_numpy(self._all_aevs())
+        self._slopes = torch.ones(len(parameters.symbols), parameters.length, dtype=self.inputs.dtype)
 
     def _all_aevs(self) -> NDArray[Any]:
         c = self.geometry
@@ -216,34 +287,17 @@ class FeatureSet:
 
     def standardise(self, standardisation: Standardisation) -> None:
         """Replace the AEVs by standardised ones; to be called once."""
-        self.aev = standardisation.apply(self.aev, self.species)
-        self._slopes = standardisation.slopes.to(self.aev.dtype)
+        self.standardisation = standardisation
+        self.inputs = standardisation.apply(self.inputs, self.species)
+        self._slopes = standardisation.slopes.to(self.inputs.dtype)
 
-    def batch(self, frames: NDArray[np.int64]) -> Batch:
-        """The given frames as one batch."""
-        frames = np.ascontiguousarray(frames, dtype=np.int64)
-        starts = self.geometry.frame_first[frames]
-        sizes = self.n_atoms[frames]
-        frame_of_atom = np.repeat(np.arange(len(frames)), sizes)
-        atoms = torch.from_numpy(
-            np.arange(len(frame_of_atom)) + np.repeat(starts - _offsets(sizes)[:-1], sizes)
-        )
-        species = self.species[atoms]
-        return Batch(
-            frames=frames,
-            atoms=atoms,
-            frame_of_atom=torch.from_numpy(frame_of_atom),
-            species=species,
-            aev=self.aev[atoms],
-            slopes=self._slopes if len(self._slopes) == 1 else self._slopes[species],
-            derivatives=_KernelDerivatives(self._kernel, self.geometry.select(frames), double=self.double),
-        )
+    def derivatives(self, geometry: Geometry) -> Derivatives:
+        """The Jacobian of the AEVs of some of the frames."""
+        return _KernelDerivatives(self._kernel, geometry, double=self.double)
 
-    def batches(self, frames: NDArray[np.int64], *, size: int) -> Iterator[Batch]:
-        """The given frames in batches of nearly equal size, at most `size`."""
-        parts = -(-len(frames) // size)
-        for part in np.array_split(frames, parts) if parts else ():
-            yield self.batch(part)
+    def slopes(self, species: torch.Tensor) -> torch.Tensor:
+        """Derivative of standardised AEVs by AEVs, (N, L) or (1, L)."""
+        return self._slopes if len(self._slopes) == 1 else self._slopes[species]
 
 
 def _offsets(counts: NDArray[Any]) -> NDArray[np.int64]:

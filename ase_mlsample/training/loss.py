@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from ase_mlsample.training.features import Batch
@@ -39,6 +40,7 @@ class Loss:
 
     energies and stress averaged over frames, forces over atoms, by the frames' weights. It is a sum over
     frames with fixed denominators, so that the mean over batches of an epoch is the loss on the whole set.
+    With `TrainingSettings.prefactors` it is the loss of deepmd-kit, as `PrefactorSettings` has it.
 
     Parameters
     ----------
@@ -69,18 +71,31 @@ class Loss:
         self._energy_units = self.unit * targets.n_atoms**power
         self._virial_units = self.unit * targets.n_atoms
         self._atom_weights = _atom_weights(targets, settings.relative_forces)
+        if settings.prefactors is not None:
+            self.unit = 1.0
+            self._energy_units = self._virial_units = targets.n_atoms.sqrt()
+            self._atom_weights = self._atom_weights / _of_atoms(targets.n_atoms, targets)
         self._forces = targets.forces.nan_to_num()
         self._virials = targets.virials.nan_to_num()
         self._stress_mask = targets.has_stress.double()
-        self.with_forces = settings.forces_weight > 0 and bool(targets.has_forces.any())
-        self.with_stress = settings.stress_weight > 0 and bool(targets.has_stress.any())
+        _, forces, stress = np.maximum(self._factors(0.0), self._factors(1.0))
+        self.with_forces = forces > 0 and bool(targets.has_forces.any())
+        self.with_stress = stress > 0 and bool(targets.has_stress.any())
         self._totals = self._denominators()
 
+    def _factors(self, decay: float) -> tuple[float, float, float]:
+        """Of energies, forces and virials."""
+        s = self._settings
+        if s.prefactors is None:
+            return s.energy_weight, s.forces_weight, s.stress_weight
+        pairs = (s.prefactors.energy, s.prefactors.forces, s.prefactors.virial)
+        energy, forces, virial = (end + (start - end) * decay for start, end in pairs)
+        return energy, forces, virial
+
     def _denominators(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        frame_of_atom = torch.repeat_interleave(
-            torch.arange(len(self._targets.n_atoms)), self._targets.n_atoms.long()
-        )
-        by_atom = self._weights[:, frame_of_atom] * self._targets.has_forces
+        by_atom = _of_atoms(self._weights, self._targets) * self._targets.has_forces
+        if self._settings.prefactors is not None:  # every frame counts alike, of whatever size
+            by_atom = by_atom / _of_atoms(self._targets.n_atoms, self._targets)
         tiny = 1e-300  # members without such labels have a zero numerator
         return (
             self._weights.sum(dim=1).clamp_min(tiny),
@@ -88,22 +103,42 @@ class Loss:
             9.0 * (self._weights * self._stress_mask).sum(dim=1).clamp_min(tiny),
         )
 
-    def __call__(self, batch: Batch, output: Output) -> torch.Tensor:
-        """(M,) contribution of a batch; contributions of all batches of a set add up to its loss."""
+    def __call__(self, batch: Batch, output: Output, *, decay: float = 0.0) -> torch.Tensor:
+        """(M,) contribution of a batch; contributions of all batches of a set add up to its loss.
+
+        Parameters
+        ----------
+        batch, output
+            Frames and what the members say of them.
+        decay
+            The learning rate in units of its start, for prefactors that follow it.
+        """
         frames = torch.from_numpy(batch.frames)
         weights = self._weights[:, frames]
-        s, totals = self._settings, self._totals
+        factors, totals = self._factors(decay), self._totals
         error = (output.energies.double() - self._targets.energies[frames]) / self._energy_units[frames]
-        loss = s.energy_weight * (weights * error.square()).sum(dim=1) / totals[0]
+        loss = factors[0] * (weights * error.square()).sum(dim=1) / totals[0]
         if self.with_forces:
             error = (output.gradient + self._forces[batch.atoms]).square().sum(dim=2)
             by_atom = weights[:, batch.frame_of_atom] * (self._atom_weights[batch.atoms] / self.unit**2)
-            loss = loss + s.forces_weight * (by_atom * error).sum(dim=1) / totals[1]
+            loss = loss + factors[1] * (by_atom * error).sum(dim=1) / totals[1]
         if self.with_stress:
             error = (output.virials - self._virials[frames]).square().sum(dim=(2, 3))
             by_frame = weights * (self._stress_mask[frames] / self._virial_units[frames] ** 2)
-            loss = loss + s.stress_weight * (by_frame * error).sum(dim=1) / totals[2]
+            loss = loss + factors[2] * (by_frame * error).sum(dim=1) / totals[2]
         return loss
+
+    def energy_shortfall(self, batch: Batch, output: Output) -> torch.Tensor:
+        """(M, 2) eV by which energies fall short in a batch, and the atoms there; by the frames' weights."""
+        frames = torch.from_numpy(batch.frames)
+        error = self._targets.energies[frames] - output.energies.detach().double()
+        sums = [self._weights[:, frames] * values for values in (error, self._targets.n_atoms[frames])]
+        return torch.stack(sums).sum(dim=2).T
+
+
+def _of_atoms(by_frame: torch.Tensor, targets: Targets) -> torch.Tensor:
+    """(…, S) → (…, N), what an atom's frame has."""
+    return torch.repeat_interleave(by_frame, targets.n_atoms.long(), dim=-1)
 
 
 def _atom_weights(targets: Targets, level: float | None) -> torch.Tensor:
@@ -113,5 +148,5 @@ def _atom_weights(targets: Targets, level: float | None) -> torch.Tensor:
         return known
     squared = targets.forces.nan_to_num().square().sum(dim=1) / level**2
     weights = known / (1.0 + squared)
-    of_frames = torch.repeat_interleave(targets.weights, targets.n_atoms.long())
+    of_frames = _of_atoms(targets.weights, targets)
     return weights * ((of_frames * known).sum() / (of_frames * weights).sum().clamp_min(1e-300))

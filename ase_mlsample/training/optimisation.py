@@ -12,10 +12,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ase_mlsample.calculators.networks import MemberNetworks
 from ase_mlsample.training.checkpoint import rng_from_state, rng_state, save_checkpoint
-from ase_mlsample.training.evaluation import SquaredErrors, mean_metrics, outputs, training_output
-from ase_mlsample.training.features import FeatureSet
+from ase_mlsample.training.evaluation import (
+    Networks,
+    SquaredErrors,
+    mean_metrics,
+    outputs,
+    training_output,
+)
+from ase_mlsample.training.expanded import ExpandedNetworks
+from ase_mlsample.training.features import FrameSet
 from ase_mlsample.training.folds import Split
 from ase_mlsample.training.loss import Loss
 from ase_mlsample.training.schedule import Schedule
@@ -32,7 +38,7 @@ class Problem:
     Attributes
     ----------
     networks
-        Of standardised AEVs; their weights are changed.
+        Of the inputs that the features hold; their weights are changed.
     features, targets
         Of all frames.
     split
@@ -43,8 +49,8 @@ class Problem:
         By name, (S,) bool: the frames of each data set, where there are several.
     """
 
-    networks: MemberNetworks
-    features: FeatureSet
+    networks: Networks
+    features: FrameSet
     targets: Targets
     split: Split
     scale: float
@@ -154,10 +160,12 @@ class Optimisation:
         """One sweep over the training frames; the members' mean losses."""
         p = self._problem
         total = torch.zeros(p.networks.n_members, dtype=torch.float64)
+        shortfall = torch.zeros(p.networks.n_members, 2, dtype=torch.float64)
         order = self._rng.permutation(self._train_frames)
         for batch in p.features.batches(order, size=self._settings.batch_size):
             output = training_output(p.networks, batch, p.scale, with_forces=self._with_gradient)
-            losses = self._train_loss(batch, output)
+            decay = min(1.0, self._schedule.rate(self._step) / self._settings.learning_rate)
+            losses = self._train_loss(batch, output, decay=decay)
             if not bool(losses.isfinite().all()):
                 members = (~losses.isfinite()).nonzero().flatten().tolist()
                 raise RuntimeError(
@@ -166,7 +174,17 @@ class Optimisation:
                 )
             self._update(losses.sum() * self._steps_per_epoch)
             total += losses.detach()
+            shortfall += self._train_loss.energy_shortfall(batch, output)
+        if isinstance(p.networks, ExpandedNetworks):
+            self._raise_energies(shortfall[:, 0] / shortfall[:, 1])
+        p.features.follow(p.networks)
         return total
+
+    def _raise_energies(self, per_atom: torch.Tensor) -> None:
+        """Take the epoch's mean error off the energies: their constant drifts while forces are learned."""
+        for networks in (self._problem.networks, self._averaged):
+            assert isinstance(networks, ExpandedNetworks)  # noqa: S101 - the callers' choice
+            networks.raise_energies(per_atom)
 
     @property
     def _with_gradient(self) -> bool:
@@ -192,6 +210,7 @@ class Optimisation:
         """Errors of the averaged weights on each member's validation frames; keeps the best weights."""
         p = self._problem
         losses = torch.zeros_like(train_loss)
+        p.features.follow(self._averaged)
         errors = SquaredErrors(p.targets, torch.from_numpy(p.split.validation))
         of_sets = {
             n: SquaredErrors(p.targets, torch.from_numpy(p.split.validation & m)) for n, m in p.sets.items()
@@ -227,7 +246,7 @@ class Optimisation:
             record["sets"] = {name: asdict(m) for name, m in means.items() if not math.isnan(m.energy_rmse)}
         return record
 
-    def best_networks(self) -> MemberNetworks:
+    def best_networks(self) -> Networks:
         """Networks with each member's best weights."""
         networks = self._problem.networks.copy()
         with torch.no_grad():
@@ -252,6 +271,7 @@ class Optimisation:
             "leg_began": self._leg_began,
             "finished": self.finished,
             "history": self.history,
+            "features": dict(self._problem.features.state()),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -260,6 +280,7 @@ class Optimisation:
             for parameters, key in ((self._parameters, "weights"), (self._averaged_parameters, "averaged")):
                 for parameter, value in zip(parameters, state[key], strict=True):
                     parameter.copy_(value)
+        self._problem.features.restore(state.get("features", {}))
         self._best, self._best_loss = list(state["best"]), state["best_loss"]
         self._since_best = state["since_best"]
         self._optimizer.load_state_dict(state["optimizer"])

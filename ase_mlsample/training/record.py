@@ -9,9 +9,11 @@ import torch
 
 from ase_mlsample._files import write_atomic
 from ase_mlsample.calculators.ani_model import ANIModel
+from ase_mlsample.calculators.loading import Model, load_model
 from ase_mlsample.training.checkpoint import fingerprint
 from ase_mlsample.training.dataset import Dataset
-from ase_mlsample.training.settings import ModelSettings, TrainingSettings
+from ase_mlsample.training.models import AnyModelSettings, model_settings
+from ase_mlsample.training.settings import TrainingSettings
 
 __all__ = ["CHECKPOINT", "MODEL", "TrainingRecord", "later_legs", "marks_of"]
 
@@ -23,7 +25,7 @@ _START = "start.safetensors"
 # These do not change what is learned.
 _FREE = {"max_minutes", "checkpoint_seconds", "recipe"}
 # Settings that came later: at their defaults they are left out, so that older checkpoints stay good.
-_LATER = ("more_epochs", "freeze", "self_energies", "outliers")
+_LATER = ("more_epochs", "freeze", "self_energies", "outliers", "prefactors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class TrainingRecord:
     """
 
     seed: int
-    model: ModelSettings | ANIModel
+    model: AnyModelSettings | Model
     settings: TrainingSettings
 
     def first_pass(self) -> Self:
@@ -65,14 +67,14 @@ class TrainingRecord:
         description = {
             "mark": mark,
             "seed": self.seed,
-            "model": None if isinstance(self.model, ANIModel) else self.model.model_dump(mode="json"),
+            "model": None if isinstance(self.model, Model) else self.model.model_dump(mode="json"),
             "settings": self.settings.model_dump(mode="json"),
         }
         content = json.dumps(description, indent=1).encode()
         if path.exists() and path.read_bytes() == content:
             return
         directory.mkdir(parents=True, exist_ok=True)
-        if isinstance(self.model, ANIModel):
+        if isinstance(self.model, Model):
             self.model.save(directory / _START)
         write_atomic(path, content)
 
@@ -96,11 +98,7 @@ class TrainingRecord:
         try:
             content: dict[str, Any] = json.loads(path.read_text())
             described = content["model"]
-            model = (
-                ANIModel.load(directory / _START)
-                if described is None
-                else ModelSettings.model_validate(described)
-            )
+            model = load_model(directory / _START) if described is None else model_settings(described)
             settings = TrainingSettings.model_validate(content["settings"])
             return cls(int(content["seed"]), model, settings), str(content["mark"])
         except (KeyError, TypeError, ValueError) as error:
@@ -130,11 +128,18 @@ def later_legs(directory: Path, dataset: Dataset, record: TrainingRecord) -> tup
 
 def _mark(dataset: Dataset, record: TrainingRecord) -> str:
     model = record.model
-    start = model.describe() if isinstance(model, ANIModel) else model.model_dump(mode="json")
-    weights: list[torch.Tensor] = list(model.networks.parameters()) if isinstance(model, ANIModel) else []
+    start = model.describe() if isinstance(model, Model) else model.model_dump(mode="json")
     settings = record.settings.model_dump(mode="json", exclude=_FREE)
     defaults = TrainingSettings().model_dump(mode="json")
     for name in _LATER:
         if settings[name] == defaults[name]:
             del settings[name]
-    return fingerprint(dataset, {"model": start, "settings": settings}, weights, record.seed)
+    return fingerprint(dataset, {"model": start, "settings": settings}, _weights(model), record.seed)
+
+
+def _weights(model: AnyModelSettings | Model) -> list[torch.Tensor]:
+    if isinstance(model, ANIModel):
+        return list(model.networks.parameters())
+    if isinstance(model, Model):
+        return [torch.from_numpy(array) for array in model.tensors().values()]
+    return []

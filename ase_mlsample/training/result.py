@@ -9,7 +9,7 @@ from ase_mlsample.training.evaluation import Metrics
 from ase_mlsample.training.outliers import CutFrame
 
 if TYPE_CHECKING:
-    from ase_mlsample.calculators.ani import ANIEnsemble
+    from ase_mlsample.calculators.loading import Ensemble
 
 __all__ = ["TrainingResult"]
 
@@ -46,7 +46,7 @@ class TrainingResult:
         Likewise, of the ensemble's mean on each one's held-out frames.
     """
 
-    calculator: "ANIEnsemble"
+    calculator: "Ensemble"
     history: list[dict[str, Any]]
     validation: tuple[Metrics, ...]
     held_out: Metrics | None

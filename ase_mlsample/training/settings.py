@@ -1,12 +1,9 @@
 """What can be set about a model and its training; unknown names and impossible values are rejected."""
 
-import difflib
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     PositiveFloat,
@@ -17,6 +14,7 @@ from pydantic import (
 )
 
 from ase_mlsample.calculators.aev import AEVParameters
+from ase_mlsample.training.strict import Strict
 
 __all__ = [
     "RECIPES",
@@ -24,11 +22,22 @@ __all__ = [
     "DataSettings",
     "ModelSettings",
     "OutlierSettings",
+    "PrefactorSettings",
     "TrainingSettings",
 ]
 
-#: What `TrainingSettings.recipe` presets for training on from an earlier model.
+#: What `TrainingSettings.recipe` presets; all but "deepmd" are for training on from an earlier model.
 RECIPES: dict[str, dict[str, Any]] = {
+    "deepmd": {
+        "prefactors": {},
+        "schedule": "exponential",
+        "learning_rate": 1e-3,
+        "final_learning_rate": 3.5e-8,
+        "batch_size": 1,
+        "warmup_steps": 0,
+        "gradient_clip": None,
+        "average": 0.0,
+    },
     "fine-tuning": {"learning_rate": 1e-3, "final_learning_rate": 1e-5},
     "transfer": {
         "freeze": ("alternate",),
@@ -38,31 +47,17 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 
-
-class _Strict(BaseModel):
-    """Frozen, and an unknown key is an error that names the nearest known one."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            for key in values:
-                if key not in cls.model_fields:
-                    close = difflib.get_close_matches(str(key), cls.model_fields, n=1)
-                    hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(cls.model_fields)}"
-                    raise ValueError(f"unknown setting {key!r}; {hint}")
-        return values
+#: Their features are ten times as many as those of an AEV, and a step moves every weight by the rate.
+_DEEP_POTENTIAL_RATE = 1e-3
 
 
-class DataSettings(_Strict):
+class DataSettings(Strict):
     """A file of labelled frames among several.
 
     Attributes
     ----------
     path
-        Any file that ASE reads, or an ase.db.
+        Any file that ASE reads, an ase.db, or a folder of deepmd-kit's data systems.
     name
         What errors are listed under; the file's name without its ending where None.
     weight
@@ -85,7 +80,7 @@ class DataSettings(_Strict):
         return {"path": values} if isinstance(values, str | Path) else values
 
 
-class AEVSettings(_Strict):
+class AEVSettings(Strict):
     """The descriptor: a preset, or one's own cutoffs and numbers of shifts by the width rule.
 
     Attributes
@@ -168,7 +163,7 @@ class AEVSettings(_Strict):
         )
 
 
-class ModelSettings(_Strict):
+class ModelSettings(Strict):
     """An ensemble of ANI networks before its first training.
 
     Attributes
@@ -199,7 +194,7 @@ class ModelSettings(_Strict):
     symbols: tuple[str, ...] | None = None
 
 
-class OutlierSettings(_Strict):
+class OutlierSettings(Strict):
     """Which frames are cut from a set before it is learned from; a limit that is None is not applied.
 
     The first two look at labels alone and hold for all frames. The third looks at a model's errors: cutting
@@ -231,17 +226,42 @@ class OutlierSettings(_Strict):
         return self
 
 
-class TrainingSettings(_Strict):
+class PrefactorSettings(Strict):
+    """Loss weights that follow the learning rate from the first of two numbers to the second.
+
+    p = p_end + (p_start − p_end)·rate/learning_rate, in the loss of deepmd-kit [Wang et al., Comput. Phys.
+    Commun. 228, 178 (2018)], p_E ΔE²/N + p_F |ΔF|²/3N + p_V |ΔΞ|²/9N in eV and Å with Ξ = −dE/dε, averaged
+    over frames.
+
+    Attributes
+    ----------
+    energy, forces, virial
+        Start and end.
+    """
+
+    energy: tuple[NonNegativeFloat, NonNegativeFloat] = (0.02, 1.0)
+    forces: tuple[NonNegativeFloat, NonNegativeFloat] = (1000.0, 1.0)
+    virial: tuple[NonNegativeFloat, NonNegativeFloat] = (10.0, 1.0)
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not any((*self.energy, *self.forces, *self.virial)):
+            raise ValueError("all prefactors are 0: there is nothing to learn")
+        return self
+
+
+class TrainingSettings(Strict):
     """How an ensemble is trained. Errors enter the loss in units of the data's own force scale.
 
     Attributes
     ----------
     recipe
-        Preset for training on from an earlier model; what is set besides it counts more. "fine-tuning": lower
-        rates, for more data of the same reference. "transfer": for data of another level of theory, as
+        Preset; what is set besides it counts more. For training on from an earlier model: "fine-tuning",
+        lower rates, for more data of the same reference. "transfer", for data of another level of theory, as
         ANI-1ccx came from ANI-1x [Smith et al., Nat. Commun. 10, 2903 (2019)], where 60 of 325 thousand
         parameters were trained again: as many as the second and the last of the four layers have, hence
-        `freeze` "alternate", `self_energies` "refit", lower rates.
+        `freeze` "alternate", `self_energies` "refit", lower rates. For a new one: "deepmd", a frame a step
+        with the loss, its prefactors and the learning rate of deepmd-kit's examples.
     epochs
         Sweeps over the data at most.
     more_epochs
@@ -251,7 +271,8 @@ class TrainingSettings(_Strict):
     batch_size
         Frames in a step.
     learning_rate, final_learning_rate
-        At the start and, for decaying schedules, at the end (for "plateau": training stops below it).
+        At the start and, for decaying schedules, at the end (for "plateau": training stops below it). Deep
+        Potentials start with 1e-3 where no rate is set.
     schedule
         "cosine" or "exponential" from the first to the final rate over `epochs`; "plateau": times
         `plateau_factor` after `plateau_patience` validations without improvement (ANI-Al: 0.5 and 100);
@@ -269,7 +290,7 @@ class TrainingSettings(_Strict):
         Parameters of the earlier model that stay as they are, bit for bit (in `precision`): patterns over
         names such as "Si.layers.0.weight", where a part will do: "layers.0" (the first of every element;
         "layers.-1" is the last), "Si", ``"*.bias"``. "alternate" is the first layer and every second one
-        after it, except the last.
+        after it, except the last; of Deep Potentials these are the fitting networks', and all of the embedding.
     self_energies
         Of an earlier model: "keep", or "refit" its atomic energies by least squares to the difference of the
         new labels from its predictions, for data of another reference. The scale is kept.
@@ -277,6 +298,8 @@ class TrainingSettings(_Strict):
         Frames to cut before training; they are listed in ``outliers.extxyz``.
     energy_weight, forces_weight, stress_weight
         Weights of the mean squared errors.
+    prefactors
+        The loss of deepmd-kit in place of these weights; they do not count then.
     energy_normalization
         "atom": energy per atom; "sqrt": energy per √N (ANI).
     relative_forces
@@ -302,7 +325,7 @@ class TrainingSettings(_Strict):
         neighbours have their own threads.
     """
 
-    recipe: Literal["fine-tuning", "transfer"] | None = None
+    recipe: Literal["fine-tuning", "transfer", "deepmd"] | None = None
     epochs: PositiveInt = 100
     more_epochs: tuple[PositiveInt, ...] = ()
     batch_size: PositiveInt = 8
@@ -322,6 +345,7 @@ class TrainingSettings(_Strict):
     energy_weight: NonNegativeFloat = 10.0
     forces_weight: NonNegativeFloat = 1.0
     stress_weight: NonNegativeFloat = 0.1
+    prefactors: PrefactorSettings | None = None
     energy_normalization: Literal["atom", "sqrt"] = "atom"
     relative_forces: PositiveFloat | None = None
     precision: Literal["float32", "float64"] = "float32"
@@ -345,6 +369,13 @@ class TrainingSettings(_Strict):
             values = {**values, "freeze": (freeze,)}
         recipe = values.get("recipe")
         return {**RECIPES[recipe], **values} if recipe in RECIPES else values
+
+    def suited_to(self, kind: str) -> Self:
+        """The same, with the first learning rate of a kind of model ("ani", …) where none was set."""
+        if kind != "deep_potential" or "learning_rate" in self.model_fields_set:
+            return self
+        final = min(self.final_learning_rate, _DEEP_POTENTIAL_RATE)
+        return self.model_copy(update={"learning_rate": _DEEP_POTENTIAL_RATE, "final_learning_rate": final})
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

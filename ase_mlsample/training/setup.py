@@ -1,7 +1,7 @@
 """A data set turned into features and targets, the model as training starts, and the model as it ends."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,30 +9,30 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ase_mlsample.calculators.aev import AEVParameters
-from ase_mlsample.calculators.ani import ANIEnsemble
-from ase_mlsample.calculators.ani_model import ANIModel
-from ase_mlsample.calculators.networks import MemberNetworks
+from ase_mlsample.calculators.dp_model import DeepPotentialModel
+from ase_mlsample.calculators.loading import Ensemble, Model, ensemble_of
 from ase_mlsample.calculators.prediction import Calibration
-from ase_mlsample.calculators.repulsion import Repulsion
 from ase_mlsample.training.calibration import Coverage, fit_calibration
 from ase_mlsample.training.dataset import Dataset
+from ase_mlsample.training.dp_start import deep_potential_start
 from ase_mlsample.training.evaluation import (
     Metrics,
+    Networks,
     SquaredErrors,
     held_out_errors,
     mean_metrics,
     outputs,
 )
-from ase_mlsample.training.features import FeatureSet
+from ase_mlsample.training.features import FrameSet
 from ase_mlsample.training.folds import Split
-from ase_mlsample.training.freezing import freeze, parameter_counts, parameter_names
+from ase_mlsample.training.freezing import parameter_counts
+from ase_mlsample.training.models import AnyModelSettings, DeepPotentialSettings
 from ase_mlsample.training.optimisation import Optimisation, Problem
 from ase_mlsample.training.outliers import CutFrame
 from ase_mlsample.training.result import TrainingResult
-from ase_mlsample.training.settings import ModelSettings, TrainingSettings
-from ase_mlsample.training.standardisation import Standardisation
-from ase_mlsample.training.targets import Targets, reduced_labels, self_energies
+from ase_mlsample.training.settings import TrainingSettings
+from ase_mlsample.training.start import Start, ani_start
+from ase_mlsample.training.targets import Targets, self_energies
 
 __all__ = ["Setup"]
 
@@ -43,25 +43,21 @@ class Setup:
 
     Attributes
     ----------
-    model
-        As the training starts, with the self energies that it will have.
-    networks
-        Of standardised AEVs; frozen parameters have ``requires_grad`` off.
-    features, targets
-        Of all frames.
-    standardisation
-        Of the AEVs.
+    start
+        Model, networks and features as the training starts.
+    self_energies
+        eV, of each element, as the model will have them.
+    targets
+        What the networks are to learn, of all frames.
     split
         Which member learns from which frame.
     sets
         By name, (S,) bool: the frames of each data set, where there are several.
     """
 
-    model: ANIModel
-    networks: MemberNetworks
-    features: FeatureSet
+    start: Start
+    self_energies: Mapping[str, float]
     targets: Targets
-    standardisation: Standardisation
     split: Split
     sets: Mapping[str, NDArray[np.bool_]]
 
@@ -69,7 +65,7 @@ class Setup:
     def of(
         cls,
         dataset: Dataset,
-        model: ModelSettings | ANIModel,
+        model: AnyModelSettings | Model,
         settings: TrainingSettings,
         *,
         split: Split,
@@ -84,44 +80,37 @@ class Setup:
         """
         symbols = model.symbols or dataset.symbols
         composition = dataset.composition(symbols)
-        aev = model.aev if isinstance(model, ANIModel) else model.aev.parameters(symbols)
-        repulsion = (
-            model.repulsion if isinstance(model, ANIModel) else Repulsion() if model.repulsion else None
-        )
-        features = FeatureSet(
-            list(dataset),
-            aev,
-            double=settings.precision == "float64",
-            cutoff=0.0 if repulsion is None else repulsion.cutoff(symbols),
-        )
-        targets = reduced_labels(dataset, features.geometry, repulsion)
-        if isinstance(model, ANIModel):
-            networks, standardisation = _taken_over(model, features, settings)
-            start = model
-            if settings.self_energies == "refit":
-                learned = np.flatnonzero(~split.held_out & (dataset.weights > 0))
-                start = _refitted(model, networks, features, targets, composition=composition, frames=learned)
+        if isinstance(model, DeepPotentialSettings | DeepPotentialModel):
+            start = deep_potential_start(dataset, model, settings, symbols=symbols, rng=rng)
         else:
-            standardisation = Standardisation.of(features.aev, features.species, len(symbols))
-            features.standardise(standardisation)
-            networks = _new_networks(model, aev, symbols, settings, rng)
-            start = ANIModel(
-                aev=aev,
-                networks=standardisation.folded(networks),
-                self_energies=self_energies(
-                    targets.energies.numpy(), composition, symbols, weights=dataset.weights
-                ),
-                scale=targets.unit,  # networks answer with numbers of order one
-                repulsion=repulsion,
-            )
-        energies = composition @ np.array([start.self_energies[symbol] for symbol in symbols])
-        return cls(start, networks, features, targets.less(energies), standardisation, split, _sets(dataset))
+            start = ani_start(dataset, model, settings, symbols=symbols, rng=rng)
+        energies = start.model.self_energies
+        if isinstance(model, Model) and settings.self_energies == "refit":
+            learned = np.flatnonzero(~split.held_out & (dataset.weights > 0))
+            energies = _refitted(start, composition=composition, frames=learned)
+        own = composition @ np.array([energies[symbol] for symbol in symbols])
+        return cls(start, energies, start.targets.less(own), split, _sets(dataset))
+
+    @property
+    def model(self) -> Model:
+        """As the training starts, its self energies apart."""
+        return self.start.model
+
+    @property
+    def features(self) -> FrameSet:
+        """Of all frames."""
+        return self.start.features
+
+    @property
+    def networks(self) -> Networks:
+        """As they are trained; frozen parameters have ``requires_grad`` off."""
+        return self.start.networks
 
     @property
     def problem(self) -> Problem:
         """What the optimiser is given."""
-        scale = self.model.scale
-        return Problem(self.networks, self.features, self.targets, self.split, scale, self.sets)
+        s = self.start
+        return Problem(s.networks, s.features, self.targets, self.split, s.scale, self.sets)
 
     def finish(
         self,
@@ -133,7 +122,8 @@ class Setup:
     ) -> TrainingResult:
         """The model with each member's best weights, calibrated, saved; and its errors."""
         best = run.best_networks()
-        everything = np.ones(len(self.features), dtype=bool)
+        self.start.features.follow(best)
+        everything = np.ones(len(self.start.features), dtype=bool)
         validation = self._member_metrics(best, everything)
         held_out, calibration, covered = self._held_out(best)
         by_set = {name: mean_metrics(self._member_metrics(best, mask)) for name, mask in self.sets.items()}
@@ -160,24 +150,18 @@ class Setup:
         return result
 
     def _calculator(
-        self, networks: MemberNetworks, calibration: Calibration, settings: TrainingSettings
-    ) -> ANIEnsemble:
-        model = ANIModel(
-            aev=self.model.aev,
-            networks=self.standardisation.folded(networks),
-            self_energies=self.model.self_energies,
-            scale=self.model.scale,
-            repulsion=self.model.repulsion,
-            calibration=calibration,
-        )
-        return ANIEnsemble(model, dtype=settings.precision)
+        self, networks: Networks, calibration: Calibration, settings: TrainingSettings
+    ) -> Ensemble:
+        changes = {"self_energies": dict(self.self_energies), "calibration": calibration, "metadata": {}}
+        model: Model = replace(self.start.trained(networks), **changes)  # type: ignore[arg-type]
+        return ensemble_of(model, dtype=settings.precision)
 
     def _summary(self, result: TrainingResult, settings: TrainingSettings) -> dict[str, Any]:
         """What the model file says of its training."""
         trained, parameters = parameter_counts(self.networks)
         held_out = result.held_out
         return {
-            "frames": len(self.features),
+            "frames": len(self.start.features),
             "epochs": result.epochs,
             "settings": settings.model_dump(mode="json"),
             "validation": [asdict(metrics) for metrics in result.validation],
@@ -188,74 +172,32 @@ class Setup:
             "held_out_by_set": {name: asdict(metrics) for name, metrics in result.held_out_by_set.items()},
         }
 
-    def _member_metrics(self, networks: MemberNetworks, mask: NDArray[np.bool_]) -> tuple[Metrics, ...]:
+    def _member_metrics(self, networks: Networks, mask: NDArray[np.bool_]) -> tuple[Metrics, ...]:
         counted = self.split.validation & mask
         errors = SquaredErrors(self.targets, torch.from_numpy(counted))
         frames = np.flatnonzero(counted.any(axis=0))
-        for batch, output in outputs(networks, self.features, frames, self.model.scale):
+        for batch, output in outputs(networks, self.start.features, frames, self.start.scale):
             errors.add(batch, output)
         return tuple(errors.metrics())
 
-    def _ensemble_metrics(self, networks: MemberNetworks, mask: NDArray[np.bool_]) -> Metrics | None:
+    def _ensemble_metrics(self, networks: Networks, mask: NDArray[np.bool_]) -> Metrics | None:
         """Errors of the ensemble's mean on the given frames, None where there are none."""
         frames = np.flatnonzero(mask)
         if len(frames) == 0:
             return None
-        errors = held_out_errors(networks, self.features, self.targets, frames, self.model.scale)
+        errors = held_out_errors(networks, self.start.features, self.targets, frames, self.start.scale)
         rms = [None if e is None else float(np.sqrt(np.mean(e.error**2))) for e in errors]
         return Metrics(rms[0] if rms[0] is not None else float("nan"), rms[1], rms[2])
 
-    def _held_out(self, networks: MemberNetworks) -> tuple[Metrics | None, Calibration, dict[str, Coverage]]:
+    def _held_out(self, networks: Networks) -> tuple[Metrics | None, Calibration, dict[str, Coverage]]:
         counted = self.split.held_out & (self.targets.weights.numpy() > 0)
         metrics = self._ensemble_metrics(networks, counted)
         if metrics is None or networks.n_members < 2:
             return metrics, Calibration(), {}
         frames = np.flatnonzero(counted)
-        errors = held_out_errors(networks, self.features, self.targets, frames, self.model.scale)
+        errors = held_out_errors(networks, self.start.features, self.targets, frames, self.start.scale)
         calibration, covered = fit_calibration(*errors)
         return metrics, calibration, covered
-
-
-def _taken_over(
-    model: ANIModel, features: FeatureSet, settings: TrainingSettings
-) -> tuple[MemberNetworks, Standardisation]:
-    """An earlier model's networks, of standardised AEVs and partly frozen; standardises the features."""
-    networks = model.networks.copy(dtype=settings.precision)
-    freeze(networks, settings.freeze)
-    standardisation = Standardisation.of(
-        features.aev, features.species, len(model.symbols), untouched=_frozen_inputs(networks)
-    )
-    networks = standardisation.unfolded(networks)
-    freeze(networks, settings.freeze)
-    features.standardise(standardisation)
-    return networks, standardisation
-
-
-def _new_networks(
-    model: ModelSettings,
-    aev: AEVParameters,
-    symbols: tuple[str, ...],
-    settings: TrainingSettings,
-    rng: np.random.Generator,
-) -> MemberNetworks:
-    return MemberNetworks(
-        model.members,
-        aev.length,
-        hidden=model.hidden,
-        activation=model.activation,
-        symbols=symbols,
-        rng=rng,
-        dtype=settings.precision,
-    )
-
-
-def _frozen_inputs(networks: MemberNetworks) -> set[int]:
-    """Elements with a frozen parameter in the first layer: standardised inputs must not be folded into it."""
-    return {
-        networks.symbols.index(name.split(".")[0])
-        for name, parameter in zip(parameter_names(networks), networks.parameters(), strict=True)
-        if ".layers.0." in name and not parameter.requires_grad
-    }
 
 
 def _sets(dataset: Dataset) -> dict[str, NDArray[np.bool_]]:
@@ -265,27 +207,16 @@ def _sets(dataset: Dataset) -> dict[str, NDArray[np.bool_]]:
 
 
 def _refitted(
-    model: ANIModel,
-    networks: MemberNetworks,
-    features: FeatureSet,
-    targets: Targets,
-    *,
-    composition: NDArray[np.float64],
-    frames: NDArray[np.int64],
-) -> ANIModel:
-    """The model with self energies moved to fit the given frames; elements that they lack keep theirs."""
-    parts = [output.energies for _, output in outputs(networks, features, frames, model.scale)]
-    predicted = torch.cat(parts, dim=1).mean(dim=0).numpy()
+    start: Start, *, composition: NDArray[np.float64], frames: NDArray[np.int64]
+) -> dict[str, float]:
+    """Self energies moved to fit the given frames; elements that they lack keep theirs."""
+    model, targets = start.model, start.targets
+    found = outputs(start.networks, start.features, frames, start.scale)
+    predicted = torch.cat([output.energies for _, output in found], dim=1).mean(dim=0).numpy()
     before = np.array([model.self_energies[symbol] for symbol in model.symbols])
     shift = targets.energies.numpy()[frames] - predicted - composition[frames] @ before
     present = np.flatnonzero(composition[frames].sum(axis=0) > 0)
     symbols = [model.symbols[k] for k in present]
     weights = targets.weights.numpy()[frames]
     moved = self_energies(shift, composition[frames][:, present], symbols, weights=weights)
-    return ANIModel(
-        aev=model.aev,
-        networks=model.networks,
-        self_energies={s: e + moved.get(s, 0.0) for s, e in model.self_energies.items()},
-        scale=model.scale,
-        repulsion=model.repulsion,
-    )
+    return {symbol: energy + moved.get(symbol, 0.0) for symbol, energy in model.self_energies.items()}

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from ase_mlsample.calculators.ani_model import ANIModel
+from ase_mlsample.calculators.dp_model import DeepPotentialModel
+from ase_mlsample.calculators.loading import Model
 from ase_mlsample.training.checkpoint import load_checkpoint
 from ase_mlsample.training.dataset import Dataset
 from ase_mlsample.training.folds import Split, bagged_split, strided_split
 from ase_mlsample.training.freezing import parameter_counts
+from ase_mlsample.training.models import AnyModelSettings, DeepPotentialSettings
 from ase_mlsample.training.optimisation import Optimisation
 from ase_mlsample.training.outliers import CutFrame, label_outliers, model_outliers, write_cut
 from ase_mlsample.training.progress import TrainingProgress
@@ -32,14 +34,14 @@ _PRELIMINARY = "first-pass"
 def train_ensemble(
     dataset: Dataset,
     *,
-    model: ModelSettings | ANIModel | None = None,
+    model: AnyModelSettings | Model | None = None,
     settings: TrainingSettings | None = None,
     rng: np.random.Generator,
     directory: str | Path,
     progress: bool = True,
     on_epoch: Callable[[int], None] | None = None,
 ) -> TrainingResult:
-    """Train an ensemble of ANI networks on energies, forces and stress.
+    """Train an ensemble of ANI networks, or of Deep Potentials, on energies, forces and stress.
 
     A folder that holds a checkpoint of the same training (same data, model, settings and seed) is resumed,
     and ends with the weights of the undisturbed run, bit for bit. A finished one is
@@ -50,8 +52,9 @@ def train_ensemble(
     dataset
         Labelled frames.
     model
-        What to build, or an earlier model to go on from (a warm start): its descriptor, scale and weights are
-        kept, and its self energies too unless the settings refit them. ``TrainingSettings(recipe=…)`` has
+        What to build (`ModelSettings` are of ANI networks, `DeepPotentialSettings` of Deep Potentials), or an
+        earlier model to go on from (a warm start): its descriptor, scale and weights are kept, and its self
+        energies too unless the settings refit them. ``TrainingSettings(recipe=…)`` has
         settings for more data of the same reference ("fine-tuning") and of another one ("transfer").
     settings
         How to train.
@@ -78,6 +81,8 @@ def train_ensemble(
     settings = settings or TrainingSettings()
     model = model or ModelSettings()
     _check(dataset, model, settings)
+    if isinstance(model, DeepPotentialSettings | DeepPotentialModel):
+        settings = settings.suited_to("deep_potential")
     record, directory = TrainingRecord(int(rng.integers(2**63)), model, settings), Path(directory)
     if later := later_legs(directory, dataset, record):
         raise ValueError(
@@ -125,15 +130,18 @@ def _check(dataset: object, model: object, settings: TrainingSettings) -> None:
         raise TypeError(
             f"the data must be a Dataset, not {type(dataset).__name__}; Dataset(frames) makes one"
         )
-    if not isinstance(model, ModelSettings | ANIModel):
+    if not isinstance(model, AnyModelSettings | Model):
         raise TypeError(
-            f"model must be ModelSettings or an ANIModel to go on from, not {type(model).__name__}"
+            "model must be ModelSettings, DeepPotentialSettings or an earlier model to go on from, not "
+            f"{type(model).__name__}"
         )
     plain = TrainingSettings()
     changed = [n for n in ("recipe", "freeze", "self_energies") if getattr(settings, n) != getattr(plain, n)]
-    if isinstance(model, ModelSettings) and changed:
+    if settings.recipe == "deepmd":
+        changed.remove("recipe")
+    if isinstance(model, AnyModelSettings) and changed:
         raise ValueError(
-            f"{changed[0]} is for training on from an earlier model; give one (model=ANIModel.load(…), on "
+            f"{changed[0]} is for training on from an earlier model; give one (model=load_model(…), on "
             f"the command line --start), or drop {changed[0]}"
         )
 
@@ -203,7 +211,7 @@ def _torch_threads(number: int) -> Iterator[None]:
 
 def _split(dataset: Dataset, record: TrainingRecord) -> Split:
     model, settings = record.model, record.settings
-    members = model.n_members if isinstance(model, ANIModel) else model.members
+    members = model.n_members if isinstance(model, Model) else model.members
     if settings.validation == "bagging":
         return bagged_split(
             len(dataset),

@@ -15,6 +15,7 @@ from ase_mlsample.active.frames import frame_text, write_exact
 from ase_mlsample.active.label import structure_hash
 from ase_mlsample.calculators import StillingerWeber
 from ase_mlsample.cli import main
+from ase_mlsample.training import Dataset
 
 
 @pytest.fixture
@@ -121,6 +122,18 @@ class TestImport:
         run_here(other)
         assert [row[:5] for row in data_set(other)][: len(exact)] == exact
         assert not {name for name, _ in calls(other)[made:]} & {name for name, _ in calls(other)[:made]}
+
+    def test_deepmd_kits_systems_come_in_and_go_out(self, frames, config, values, tmp_path, capsys):
+        systems = Dataset(frames[:5]).to_deepmd(tmp_path / "theirs")[0].parent
+        assert main(["import", config(), str(systems), "--same-reference"]) == 0
+        assert "5 new structures" in capsys.readouterr().out
+        out = tmp_path / "ours"
+        assert main(["export", values["directory"], str(out), "--deepmd"]) == 0
+        again = Dataset.from_deepmd(out)
+        assert sorted(again.energies) == sorted(atoms.info["REF_energy"] for atoms in frames[:5])
+        assert all(labels.stress is not None for labels in again.labels)
+        assert main(["export", values["directory"], str(out), "--deepmd"]) == 2
+        assert "name a new folder" in capsys.readouterr().err
 
     def test_structures_that_wait_get_their_label(self, values, run_here, tmp_path, config, capsys):
         values["reference"]["kwargs"]["fail_below"] = 256

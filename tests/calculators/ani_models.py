@@ -8,7 +8,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from ase_mlsample import _core
-from ase_mlsample.calculators import ANIEnsemble, Calibration, StillingerWeber
+from ase_mlsample.calculators import ANIEnsemble, Calibration, Prediction, StillingerWeber
 from ase_mlsample.calculators.aev import AEVParameters
 from ase_mlsample.calculators.ani_model import ANIModel
 from ase_mlsample.calculators.ani_native import compiled_networks
@@ -80,18 +80,12 @@ def silicon_ensemble(dtype: str = "float64") -> ANIEnsemble:
 def _fitted_silicon(n_members: int = 3, width: int = 40) -> ANIModel:
     aev = small_aev("Si")
     rng = np.random.default_rng(7)
-    frames = [_strained(rng, 0.08, 0.15) for _ in range(40)]
-    labels = [StillingerWeber().evaluate(atoms) for atoms in frames]
+    frames, labels = labelled_silicon(rng)
     members = []
     for _ in range(n_members):
         drawn = MemberNetworks(1, aev.length, hidden=(24, width), symbols=("Si",), rng=rng, dtype="float64")
         weights, biases = drawn.layers()["Si"]
-        features, slopes = _features(aev, weights, biases, frames, width)
-        energies = np.array([p.energy + 4.3 * len(atoms) for p, atoms in zip(labels, frames, strict=True)])
-        forces = np.concatenate([p.forces.ravel() for p in labels])
-        # Energies count more than their number says; the ridge keeps the fit from being rough elsewhere.
-        rows = np.vstack([10 * features, -slopes, 0.03 * np.eye(width)])
-        last, *_ = np.linalg.lstsq(rows, np.concatenate([10 * energies, forces, np.zeros(width)]))
+        last = last_layer(*_features(aev, weights, biases, frames, width), labels)
         members.append(
             ([*weights[:-1], torch.tensor(last)[None, None]], [*biases[:-1], torch.zeros(1, 1, 1)])
         )
@@ -106,6 +100,24 @@ def _fitted_silicon(n_members: int = 3, width: int = 40) -> ANIModel:
         repulsion=Repulsion(),
         calibration=Calibration(energy=1.5, forces=2.0, stress=0.5),
     )
+
+
+def labelled_silicon(rng: np.random.Generator) -> tuple[list[Atoms], list[Prediction]]:
+    """Strained and rattled crystals, and what Stillinger and Weber say of them."""
+    frames = [_strained(rng, 0.08, 0.15) for _ in range(40)]
+    return frames, [StillingerWeber().evaluate(atoms) for atoms in frames]
+
+
+def last_layer(
+    features: np.ndarray, slopes: np.ndarray, labels: list[Prediction], *, ridge: float = 0.03
+) -> np.ndarray:
+    """Weights of features (S, width) and of their derivatives (3N, width) that come closest to the labels."""
+    energies = np.array([label.energy + 4.3 * len(label.forces) for label in labels])
+    forces = np.concatenate([label.forces.ravel() for label in labels])
+    # Energies count more than their number says; the ridge keeps the fit from being rough elsewhere.
+    rows = np.vstack([10 * features, -slopes, ridge * np.eye(features.shape[1])])
+    weights, *_ = np.linalg.lstsq(rows, np.concatenate([10 * energies, forces, np.zeros(features.shape[1])]))
+    return weights
 
 
 def _strained(rng: np.random.Generator, strain: float, rattle: float) -> Atoms:

@@ -25,6 +25,7 @@ from ase_mlsample import testing
 from ase_mlsample.calculators import Calibration, Committee, MLCalculator, Prediction
 from ase_mlsample.calculators.structures import has_volume
 from tests.calculators.ani_models import silicon_ensemble
+from tests.calculators.dp_silicon import deep_silicon
 
 
 class Morse(MLCalculator):
@@ -116,6 +117,7 @@ COPPER = testing.contract_frames("Cu", "fcc", 3.61)
 SILICON = testing.contract_frames("Si", "diamond", 5.431)
 # Random features cancel in their sum, which costs digits.
 ANI_SINGLE = replace(testing.Tolerances.single(), energy=2e-5)
+DEEP_SINGLE = replace(testing.Tolerances.single(), energy=5e-5)
 
 CALCULATORS = [
     Case("morse-ensemble", lambda: Morse((1.3, 1.4, 1.6)), without(COPPER, "large")),
@@ -129,6 +131,9 @@ CALCULATORS = [
     # Narrow Gaussians need short steps for their difference quotients.
     Case("ani-double", silicon_ensemble, SILICON, testing.Tolerances(displacement=1e-4, strain=1e-5)),
     Case("ani-single", lambda: silicon_ensemble("float32"), SILICON, ANI_SINGLE),
+    Case("deep-potential-double", deep_silicon, SILICON),
+    Case("deep-potential-single", lambda: deep_silicon("float32"), SILICON, DEEP_SINGLE),
+    Case("deep-potential-torch", lambda: deep_silicon(backend="torch"), without(SILICON, "large")),
 ]
 
 
@@ -250,7 +255,7 @@ def test_relaxation_of_atoms_and_cell(case: Case, calc: Any) -> None:
     assert np.abs(atoms.get_stress()).max() * atoms.get_volume() < 0.05 * len(atoms)
 
 
-@pytest.mark.parametrize("factory", [stillinger_weber, committee_of_ours, silicon_ensemble])
+@pytest.mark.parametrize("factory", [stillinger_weber, committee_of_ours, silicon_ensemble, deep_silicon])
 def test_threads_may_share_a_calculator(factory: Callable[[], MLCalculator]) -> None:
     frames = [atoms for _ in range(6) for name, atoms in SILICON.items() if name != "large"]
     expected = [prediction.forces for prediction in factory().evaluate_many(frames)]

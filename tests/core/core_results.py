@@ -74,6 +74,42 @@ def orders(pairs, atoms):
     return out
 
 
+def deep_potentials(graph, frame):
+    """Three members of two elements, their embeddings layers or tables."""
+    own, out, pairs = np.random.default_rng(9), {}, (3, 2, 2)
+    sizes = [(6, 1), (12, 6), (12, 12), (21, 12)]
+    layers = (
+        [own.normal(size=(12, *size)) for size in sizes],
+        [own.normal(size=(12, 1, b)) for b, _ in sizes],
+    )
+    tables = own.normal(size=(*pairs, 9, 6, 21)) / np.array([1, 2, 4, 8, 16, 32])[:, None]
+    sizes = ((11, 5 * 21), (11, 11), (1, 11))
+    fittings = []
+    for _ in range(2):
+        weights = [own.normal(size=(3, *size)) / np.sqrt(size[1]) for size in sizes]
+        biases = [own.normal(size=(3, 1, size[0])) for size in sizes]
+        fittings.append((weights, biases, [None, own.normal(size=(3, 1, 11)), None]))
+    statistics = {name: own.uniform(0.1, 0.2, (3, 2)) for name in ("mean", "std_radial", "std_angular")}
+
+    def cast(values, dtype):
+        if isinstance(values, list | tuple):
+            return type(values)(cast(value, dtype) for value in values)
+        return None if values is None else values.astype(dtype)
+
+    given = {"empty": own.normal(size=(*pairs, 21)), "fittings": fittings}
+    for (kind, embeddings), dtype in itertools.product(
+        (("layers", layers), ("tables", tables)), (np.float32, np.float64)
+    ):
+        arrays = {name: cast(value, dtype) for name, value in (given | {kind: embeddings}).items()}
+        potential = _core.DeepPotential(
+            cutoff=5.0, switch_start=2.0, axis=5, slots=np.array([9.0, 20.0]), **statistics, **arrays
+        )
+        sums = potential.evaluate(*graph, frame, mean=False)
+        for key, value in zip(("energies", "gradient", "virial"), sums, strict=True):
+            out[f"{kind}_{key}_{np.dtype(dtype).name}"] = value
+    return out
+
+
 def results():
     atoms, species, rng = structure()
     pairs = neighbors_of(atoms, 5.1)
@@ -90,6 +126,8 @@ def results():
     graph = (species, pairs.first, pairs.second, pairs.vectors)
     frame, v = np.array([0, len(atoms)]), rng.normal(size=(3, len(atoms), 3))
     strain = rng.normal(size=(3, 1, 3, 3))
+    for name, value in deep_potentials(graph, frame).items():
+        out[f"deep_potential_{name}"] = value
     for cutoff in ("cosine", "smooth"):
         aev = _core.AEV(
             2,

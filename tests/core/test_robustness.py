@@ -8,6 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ase_mlsample import _core
+from ase_mlsample.calculators.ani_graph import Graph
+from ase_mlsample.calculators.dp_native import NativeBackend
+from tests.calculators.dp_models import random_model
 
 AEV = _core.AEV(
     2,
@@ -23,6 +26,10 @@ AEV = _core.AEV(
 SILICON = _core.StillingerWeberKernel(
     epsilon=2.17, sigma=2.1, a=1.8, lambda_=21.0, gamma=1.2, A=7.05, B=0.602, cos_theta0=-1 / 3
 )
+DEEP = [
+    NativeBackend(random_model("Si", "O", n_members=2, cutoff=4.0), dtype=dtype)
+    for dtype in ("float32", "float64")
+]
 COORDINATES = st.one_of(
     st.floats(-8, 8),
     st.sampled_from(
@@ -47,6 +54,9 @@ def run_all(species, first, second, vectors, frame):
         v, strain = np.ones((members, n, 3)), np.ones((members, len(frame) - 1, 3, 3))
         v[:, ::2] = -1.0
         finite(AEV.tangent(*graph, v, strain, frame, double=double))
+    for backend in DEEP:
+        sums = backend.evaluate(Graph(species, species, first, second, vectors, frame, None), members=True)
+        finite(sums.energies, sums.gradient, sums.virial)
 
 
 @st.composite

@@ -219,7 +219,7 @@ def test_legs_rise_to_a_peak_by_their_length_and_decay() -> None:
 def test_settings_that_came_later_leave_marks_of_older_checkpoints_alone(
     silicon_set: Dataset, small_model: ModelSettings, short: TrainingSettings
 ) -> None:
-    later = {"recipe", "more_epochs", "freeze", "self_energies", "outliers"}
+    later = {"recipe", "more_epochs", "freeze", "self_energies", "outliers", "prefactors"}
     settings = short.model_dump(mode="json", exclude={"max_minutes", "checkpoint_seconds", *later})
     description = {"model": small_model.model_dump(mode="json"), "settings": settings}
     before = fingerprint(silicon_set, description, [], 3)

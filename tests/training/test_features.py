@@ -51,7 +51,7 @@ def mixed_features(double: bool) -> FeatureSet:
 def test_products_of_a_batch_are_adjoint(rng: np.random.Generator) -> None:
     whole = mixed_features(True)
     batch = whole.batch(np.array([2, 0, 4]))
-    n, length = batch.aev.shape
+    n, length = batch.inputs.shape
     g = rng.normal(size=(3, n, length))
     v, strain = rng.normal(size=(3, n, 3)), rng.normal(size=(3, 3, 3, 3))
     by_positions, by_strain = batch.derivatives.gradient(g)
@@ -62,7 +62,7 @@ def test_products_of_a_batch_are_adjoint(rng: np.random.Generator) -> None:
 def test_products_do_not_depend_on_the_number_of_threads(rng: np.random.Generator) -> None:
     whole = mixed_features(False)
     batch = whole.batch(np.array([0, 1, 2, 3, 4, 2, 2, 0]))
-    n, length = batch.aev.shape
+    n, length = batch.inputs.shape
     g = rng.normal(size=(4, n, length)).astype(np.float32)
     before = _core.num_threads()
     try:
@@ -83,7 +83,7 @@ def test_batches_put_the_right_frames_together() -> None:
     order = np.array([2, 0, 1])
     batch = whole.batch(order)
     alone = [FeatureSet([mixed_frames()[k]], parameters(), double=True) for k in order]
-    assert torch.equal(batch.aev, torch.cat([features.aev for features in alone]))
+    assert torch.equal(batch.inputs, torch.cat([features.inputs for features in alone]))
     assert torch.bincount(batch.frame_of_atom).tolist() == [len(features.species) for features in alone]
     sizes = [len(part.frames) for part in whole.batches(np.arange(5), size=2)]
     assert sizes == [2, 2, 1]
@@ -131,9 +131,9 @@ def test_standardised_inputs_change_nothing_once_folded(rng: np.random.Generator
     frames, aev = mixed_frames(), parameters()
     raw = FeatureSet(frames, aev, double=True)
     standardised = FeatureSet(frames, aev, double=True)
-    standardisation = Standardisation.of(raw.aev, raw.species, 3)
+    standardisation = Standardisation.of(raw.inputs, raw.species, 3)
     standardised.standardise(standardisation)
-    carbons = standardised.aev[standardised.species == 1]
+    carbons = standardised.inputs[standardised.species == 1]
     assert float(carbons.mean(dim=0).abs().max()) < 1e-12
     networks = MemberNetworks(2, aev.length, hidden=(8,), symbols=aev.symbols, rng=rng, dtype="float64")
     inner = predict(networks, standardised.batch(np.arange(5)), 1.0)

@@ -165,7 +165,7 @@ def test_recipes_are_presets_that_explicit_settings_outweigh() -> None:
     assert (recipe.freeze, recipe.self_energies, recipe.learning_rate) == (("alternate",), "refit", 5e-3)
     assert TrainingSettings.model_validate(recipe.model_dump(mode="json")) == recipe
     assert TrainingSettings.model_validate({"freeze": "layers.0"}).freeze == ("layers.0",)
-    with pytest.raises(ValidationError, match="'fine-tuning' or 'transfer'"):
+    with pytest.raises(ValidationError, match="'fine-tuning', 'transfer' or 'deepmd'"):
         TrainingSettings(recipe="magic")
 
 
