@@ -123,9 +123,9 @@ def _source(described: str, kwargs: dict[str, Any]) -> Source:
 
 
 def _loaded(path: str, precision: str) -> Any:
-    from ase_mlsample.calculators import ANIEnsemble
+    from ase_mlsample.calculators import load_ensemble
 
-    return ANIEnsemble.load(path, dtype="float64" if precision == "float64" else "float32")
+    return load_ensemble(path, dtype="float64" if precision == "float64" else "float32")
 
 
 def _built(name: str, kwargs: dict[str, Any], precision: str) -> Any:  # noqa: ARG001 (factories choose it)

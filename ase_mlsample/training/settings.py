@@ -290,7 +290,7 @@ class TrainingSettings(Strict):
         Parameters of the earlier model that stay as they are, bit for bit (in `precision`): patterns over
         names such as "Si.layers.0.weight", where a part will do: "layers.0" (the first of every element;
         "layers.-1" is the last), "Si", ``"*.bias"``. "alternate" is the first layer and every second one
-        after it, except the last; of Deep Potentials these are the fitting networks', and all of the embedding.
+        after it, except the last; of Deep Potentials the fitting networks', and all of the embedding.
     self_energies
         Of an earlier model: "keep", or "refit" its atomic energies by least squares to the difference of the
         new labels from its predictions, for data of another reference. The scale is kept.

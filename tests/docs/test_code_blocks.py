@@ -33,6 +33,9 @@ OTHER = ("text", "bibtex", "ini")  # shown, and nothing to run
 #: What cannot run here, by page and reason, with the number of blocks; a new one has to be entered.
 NOT_RUN: dict[tuple[str, str], int] = {
     ("docs/clusters.md", "needs a Dask cluster"): 1,
+    ("docs/committees.md", "needs CHGNet"): 1,
+    ("docs/committees.md", "needs MACE"): 2,
+    ("docs/committees.md", "needs models of deepmd-kit"): 2,
     ("docs/references.md", "needs pw.x"): 1,
     ("docs/tutorials/aluminium.md", "needs the model of the whole example"): 1,
     ("docs/tutorials/own_classes.md", "needs my_samplers.py beside it"): 1,
