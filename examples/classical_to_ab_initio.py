@@ -124,9 +124,8 @@ def learn(files: Sequence[Path], start: Path | None, folder: Path, epochs: int) 
     datasets = [Dataset.read(file) for file in files]
     together = sum(datasets[1:], start=datasets[0])
     first = MODEL if start is None else DeepPotentialEnsemble.load(start / "model.safetensors").model
-    settings = TrainingSettings(
-        recipe=None if start is None else "fine-tuning", epochs=epochs, validation_interval=min(5, epochs)
-    )
+    rates = {"recipe": "fine-tuning"} if start is not None else {"learning_rate": 3e-3}
+    settings = TrainingSettings(**rates, epochs=epochs, batch_size=2, validation_interval=min(5, epochs))
     result = train_ensemble(
         together,
         model=first,
@@ -194,7 +193,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200 if SHORT else 400_000, help="of the free energies")
     options = parser.parse_args()
     folder, frames = options.folder, 20 if SHORT else 160
-    exploring, epochs = (100, 4) if SHORT else (60_000, 40)
+    exploring, epochs = (100, 4) if SHORT else (60_000, 60)
     begun = time.perf_counter()
 
     def clock(what: str) -> None:

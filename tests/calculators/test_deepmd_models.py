@@ -248,10 +248,11 @@ class TestWithDeepmdKit:
         )
         for name, (mine, yours) in zip(frames, pairs, strict=True):
             assert mine.member_energies == pytest.approx(yours.member_energies, abs=1e-10), name
-            assert mine.member_forces == pytest.approx(yours.member_forces, abs=1e-10), name
+            # forces and virials of some 0.01 eV/Å and eV: the models' sel leaves most slots empty
+            assert mine.member_forces == pytest.approx(yours.member_forces, abs=1e-13), name
             if mine.member_stress is not None:
-                virials = (p.member_stress * frames[name].get_volume() for p in (mine, yours))
-                assert next(virials) == pytest.approx(next(virials), abs=1e-10), name
+                virials = [p.member_stress * frames[name].get_volume() for p in (mine, yours)]
+                assert virials[0] == pytest.approx(virials[1], abs=1e-13), name
 
     def test_both_backends_files_are_read_bit_for_bit(self, frozen: dict[str, list[Path]]) -> None:
         wanted = random_model("Si", "O", n_members=2, type_embedding="pair", sel=60).tensors()
