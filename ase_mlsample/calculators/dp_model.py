@@ -102,6 +102,8 @@ class DeepPotentialModel:
                     raise ValueError(f"timesteps of an {name} network must be present as {with_timestep}")
                 if network.n_members != self.n_members or network.dtype != self.dtype:
                     raise ValueError("all networks must have the same members and the same precision")
+                if wrong := [part for part, array in network.arrays() if not np.all(np.isfinite(array))]:
+                    raise ValueError(f"an {name} network holds NaN or infinity in {', '.join(wrong)}")
 
     def _check_statistics(self) -> None:
         shape = (self.n_members, len(self.symbols))

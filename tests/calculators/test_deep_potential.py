@@ -119,3 +119,12 @@ def test_what_no_table_holds_is_refused() -> None:
     with pytest.raises(ValueError, match=r"too steep to be tabulated.*dtype='float64'"):
         DeepPotentialEnsemble(steep).evaluate(bulk("Si"))
     assert np.isfinite(DeepPotentialEnsemble(steep, dtype="float64").evaluate(bulk("Si")).energy)
+
+
+@pytest.mark.parametrize(("network", "part"), [(0, "layers.1.bias"), (1, "layers.0.weight")])
+def test_weights_that_are_no_numbers_are_refused(network: int, part: str) -> None:
+    model = random_model("Si")
+    arrays = dict((*model.embeddings, *model.fittings)[network].arrays())
+    arrays[part].flat[3] = (np.nan, np.inf)[network]
+    with pytest.raises(ValueError, match=f"holds NaN or infinity in {part}"):
+        replace(model)
