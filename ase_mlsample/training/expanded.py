@@ -104,7 +104,7 @@ class ExpandedNetworks(nn.Module):
         """Take shift and slope from the features of the given atoms; to be called once.
 
         Features keep their proportions: they are divided by the root mean square of all their deviations, at
-        least a fiftieth of the root mean square of their means.
+        least a fiftieth of the root mean square of their means (and by 1 where all are 0).
 
         Parameters
         ----------
@@ -141,7 +141,9 @@ class ExpandedNetworks(nn.Module):
         mean = total / len(moments)
         of_means = mean.square().mean(dim=1)
         variance = squares / (len(moments) * mean.shape[1]) - of_means
-        return mean, torch.maximum(variance, _LEAST_SPREAD**2 * of_means).sqrt()[:, None]
+        rms = torch.maximum(variance, _LEAST_SPREAD**2 * of_means).sqrt()
+        # all features are 0 where no atom of the element has a neighbour
+        return mean, torch.where(rms > 0, rms, 1.0)[:, None]
 
     @torch.no_grad()
     def deviation(self) -> float:

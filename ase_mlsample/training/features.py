@@ -216,15 +216,16 @@ class FrameSet(ABC):
     def restore(self, state: Mapping[str, Any]) -> None:  # noqa: B027 - most have no state
         """Go on from the state of a checkpoint."""
 
+    def atoms(self, frames: NDArray[np.int64]) -> torch.Tensor:
+        """Indices of the given frames' atoms among all atoms of the set, frame by frame."""
+        starts, sizes = self.geometry.frame_first[frames], self.n_atoms[frames]
+        return torch.from_numpy(np.arange(sizes.sum()) + np.repeat(starts - _offsets(sizes)[:-1], sizes))
+
     def batch(self, frames: NDArray[np.int64]) -> Batch:
         """The given frames as one batch."""
         frames = np.ascontiguousarray(frames, dtype=np.int64)
-        starts = self.geometry.frame_first[frames]
-        sizes = self.n_atoms[frames]
-        frame_of_atom = np.repeat(np.arange(len(frames)), sizes)
-        atoms = torch.from_numpy(
-            np.arange(len(frame_of_atom)) + np.repeat(starts - _offsets(sizes)[:-1], sizes)
-        )
+        frame_of_atom = np.repeat(np.arange(len(frames)), self.n_atoms[frames])
+        atoms = self.atoms(frames)
         species = self.species[atoms]
         return Batch(
             frames=frames,

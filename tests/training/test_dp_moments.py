@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from ase.build import bulk
 
 from ase_mlsample import _core
@@ -126,7 +127,9 @@ def test_batches_select_frames():
     model, frames = random_model("Si", "O"), crowded("Si", "O")
     features, networks = expanded(model, frames)
     whole = predict(networks, features.batch(np.arange(4)), 1.0)
-    part = predict(networks, features.batch(np.array([3, 1])), 1.0)
+    batch = features.batch(np.array([3, 1]))
+    assert features.atoms(np.array([3, 1])).tolist() == batch.atoms.tolist()
+    part = predict(networks, batch, 1.0)
     torch.testing.assert_close(part.energies, whole.energies[:, [3, 1]], rtol=0, atol=1e-11)
     torch.testing.assert_close(part.virials, whole.virials[:, [3, 1]], rtol=0, atol=1e-10)
 
@@ -155,3 +158,15 @@ def test_atoms_without_neighbours():
     assert not output.gradient[:, 8:].any()
     with pytest.raises(ValueError, match="no two atoms"):
         MomentSet(Geometry.of_frames(frames[1:], ["Si"], cutoff=4.5), model.parameters)
+
+
+def test_an_element_whose_atoms_are_all_alone():
+    model = random_model("Si", "O")
+    model.mean[:, 1] = 0.0  # of an environment matrix of empty slots alone: all features are 0
+    frames = [bulk("Si", cubic=True), Atoms("O", positions=[[0, 0, 0]])]
+    features, networks = expanded(model, frames)
+    batch = features.batch(np.arange(2))
+    before = predict(networks, batch, 1.0).energies
+    networks.centre(features.inputs, features.species, keep=True)
+    assert networks.slope.isfinite().all()
+    torch.testing.assert_close(predict(networks, batch, 1.0).energies, before, rtol=0, atol=1e-10)
