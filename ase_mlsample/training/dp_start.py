@@ -98,7 +98,7 @@ def _begun(
     networks = ExpandedNetworks(DeepPotentialNetworks(model, dtype=settings.precision), features.expansion)
     features.follow(networks)
     freeze(networks, settings.freeze)
-    atoms = features.batch(_sample(targets)).atoms
+    atoms = features.atoms(_sample(targets))
     # a step of Adam moves each weight by the rate: together the inputs' must not move a layer too far
     spread = min(1.0, _FARTHEST / (model.parameters.length * settings.learning_rate))
     networks.centre(

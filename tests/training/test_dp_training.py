@@ -30,7 +30,7 @@ from ase_mlsample.training import (
     train_ensemble,
 )
 from ase_mlsample.training.dp_initial import environment_statistics, initial_layers, spread_layers
-from ase_mlsample.training.dp_start import new_parameters
+from ase_mlsample.training.dp_start import deep_potential_start, new_parameters
 from ase_mlsample.training.expanded import ExpandedNetworks
 from ase_mlsample.training.expansion import Expansion
 from ase_mlsample.training.features import Geometry
@@ -227,6 +227,27 @@ def test_statistics_of_the_environment_matrix() -> None:
         Geometry.of_frames(frames, lacking.symbols, cutoff=lacking.cutoff), lacking
     )
     assert (mean[2], radial[2]) == (0.0, 1.0 / lacking.cutoff)
+
+
+def test_the_start_needs_the_memory_of_a_few_frames_alone(
+    silicon_set: Dataset,
+    small: DeepPotentialSettings,
+    short: TrainingSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ase_mlsample.training.moments._CHUNK_ATOMS", 32)
+    held: list[int] = []
+    whole = MomentSet.derivatives
+
+    def spy(self: MomentSet, geometry: Geometry) -> Any:
+        held.append(len(geometry.frame_first) - 1)
+        return whole(self, geometry)
+
+    monkeypatch.setattr(MomentSet, "derivatives", spy)
+    rng = np.random.default_rng(0)
+    start = deep_potential_start(silicon_set, small, short, symbols=("Si",), rng=rng)
+    assert start.features.evaluated_together == 4
+    assert max(held) == 4
 
 
 def test_initial_weights_have_the_spread_of_the_definition() -> None:
