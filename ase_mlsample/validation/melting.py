@@ -23,6 +23,7 @@ FloatArray = NDArray[np.float64]
 
 #: Share of crystal between which both phases are there to stay.
 _BOTH = (0.15, 0.85)
+_LEAST_HEAT = 0.25  # of melting, over k_BT: most elements have 0.8 and more
 _EVERY = 20  # steps between samples
 
 
@@ -132,7 +133,7 @@ def melting_point(
     Raises
     ------
     RuntimeError
-        When one of the phases is lost in every attempt.
+        When one of the phases is lost in every attempt, or turns into the other by itself.
     ValueError
         For a cell that is not right-angled.
 
@@ -192,6 +193,12 @@ class _Bar:
         liquid = self._melted(half, temperature, rng)
         solid = self._energy(thermalised(cube, self.calc, temperature, rng), temperature, 5.0, rng)
         fluid = self._energy(thermalised(liquid, self.calc, temperature, rng), temperature, 8.0, rng)
+        if fluid - solid < _LEAST_HEAT * units.kB * temperature:
+            raise RuntimeError(
+                f"at {temperature:.0f} K crystal and liquid cannot be told apart, their energies differ by "
+                f"{fluid - solid:.3f} eV/atom: the crystal melts by itself there (guess lower), or the "
+                "liquid freezes (guess higher)"
+            )
         atoms = _joined(crystal, liquid, gap=0.3 * (half.get_volume() / len(half)) ** (1 / 3))
         for _ in range(6):  # momenta drawn anew take up what the joining releases
             atoms = thermalised(atoms, self.calc, temperature, rng)
@@ -273,4 +280,5 @@ def _result(run: _Run, facts: dict[str, Any]) -> PropertyResult:
     start = width // 2
     line = curve(run.times[start : start + len(smooth)], smooth)
     more = {"atoms": run.n_atoms, "crystal_share": run.share}
-    return PropertyResult("melting", quantities, {"temperature": line}, facts | more)
+    notes = () if mean.converged else ("the run is short for the temperature: its error is a lower bound",)
+    return PropertyResult("melting", quantities, {"temperature": line}, facts | more, notes)

@@ -65,13 +65,13 @@ def test_job_scripts(name, given, tmp_path, monkeypatch):
     pytest.importorskip("parsl", reason="parsl is not installed (the extra `parsl`)")
     from ase_mlsample.active.parsl_executor import job_script
 
-    monkeypatch.delenv("PYTHONPATH")
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     given = {"account": "abc", "init": "module load quantum-espresso", "blocks": 8} | given
     script = job_script(settings(**given), kind="label", folder=tmp_path, limit_s=1800.0)
     for text, stands_for in (
         (str(tmp_path), "FOLDER"),
-        (str(Path.cwd()), "HERE"),
         (str(Path(sys.executable).parent), "PYTHON"),
+        (str(Path.cwd()), "HERE"),
     ):
         script = script.replace(text, stands_for)
     script = re.sub(r"label\.\d+\.\d+", "label.TIME", script)

@@ -44,7 +44,7 @@ NOT_RUN: dict[tuple[str, str], int] = {
 }
 
 #: Programs that command lines may call besides `mlsample`, `make` and `python`.
-PROGRAMS = {".", "apt-get", "cd", "git", "pip", "dask", "export", "pw.x", "ase"}
+PROGRAMS = {".", "apt-get", "cd", "git", "pip", "printf", "env", "dask", "export", "pw.x", "ase"}
 
 
 @pytest.fixture
@@ -120,7 +120,10 @@ def _within_a_run(values, place):
     values = {"explore": {"start": values}} if isinstance(values, list) else values
     for key, value in _without_dots(values).items():
         old = whole.get(key)
-        whole[key] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
+        sections = isinstance(old, dict) and isinstance(value, dict)
+        # a model of another kind has other settings
+        same = sections and value.get("type", old.get("type")) == old.get("type")
+        whole[key] = {**old, **value} if same else value
     return parse_config(whole, source=place)
 
 

@@ -1,3 +1,4 @@
+import math
 import re
 
 import pytest
@@ -63,7 +64,7 @@ def _result(value, *, error=0.0, members=(), key="C11", name="elastic"):
         (112.0, {"members": (106.0, 118.0)}, "within error"),
         (112.0, {"error": 6.1}, "within error"),
         (140.0, {"members": (136.0, 144.0)}, "differs"),
-        (float("nan"), {}, ""),
+        (float("nan"), {}, "differs"),
     ],
 )
 def test_verdicts(value, settings, verdict):
@@ -82,6 +83,15 @@ def test_the_reference_comes_before_the_literature():
     assert with_reference.literature == without.literature
     other = rows("elastic", _result(150.0, key="C13"), reference=_result(151.0), published=published)[0]
     assert (other.compared_with, other.verdict, other.deviation) == ("", "", None)
+
+
+def test_what_only_the_reference_has_differs():
+    reference = PropertyResult("prototypes", (Quantity("a.fcc", 3.9, "Å", "fcc a", error=0.1),))
+    mine = PropertyResult("prototypes", (Quantity("a.bcc", 3.1, "Å", "bcc a"),))
+    present, missing = rows("prototypes", mine, reference=reference, published={})
+    assert (present.key, present.compared_with, present.verdict) == ("a.bcc", "", "")
+    assert (missing.key, missing.reference, missing.error, missing.verdict) == ("a.fcc", 3.9, None, "differs")
+    assert math.isnan(missing.value)
 
 
 def test_a_drift_is_compared_with_zero():
