@@ -75,7 +75,7 @@ def run(args: Namespace) -> int:
         console.print(check_list(name, checks))
         return 0
     wanted = chosen(checks, only=args.only, skip=args.skip, slow=args.slow)
-    folder = args.out or Path(f"{Path(args.model.replace(':', '.')).with_suffix('')}.validation")
+    folder = args.out or Path(f"{args.model.removesuffix('.safetensors').replace(':', '.')}.validation")
     with progress_bar(f"validating {symbol}") as progress, _executor(args.workers) as executor:
         found = run_suite(
             wanted,
@@ -115,6 +115,10 @@ def _source(described: str, kwargs: dict[str, Any]) -> Source:
             raise FileNotFoundError(2, "there is no such model file", described)
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         return Source(described, partial(_loaded, str(path.resolve())), content)
+    if ":" not in described:
+        raise ValueError(
+            f"{described} is neither a model file (.safetensors) nor the module:factory of a calculator"
+        )
     from ase_mlsample.active.factories import resolve
 
     resolve(described)  # says at once what is wrong with the name

@@ -84,7 +84,7 @@ def draw_figures(validation: Values) -> dict[str, Callable[[], Figure]]:
     """
     figures: dict[str, Callable[[], Figure]] = {}
     rows = [row for outcome in validation["outcomes"] for row in outcome["rows"]]
-    if any(row["allowed"] for row in rows):
+    if any(row["allowed"] and row["deviation"] is not None for row in rows):
         figures["deviations"] = partial(_deviations, rows)
     for outcome in validation["outcomes"]:
         result, reference = outcome["result"], outcome["reference"]
@@ -173,7 +173,7 @@ def _equations(result: Values, reference: Values | None) -> Figure:
 
 def _deviations(rows: list[Values]) -> Figure:
     """Each judged quantity's deviation over what is allowed, with its error."""
-    judged = [row for row in rows if row["allowed"] and row["verdict"]]
+    judged = [row for row in rows if row["allowed"] and row["verdict"] and row["deviation"] is not None]
     figure, ax = new_figure(width=8.0, height=1.4 + 0.19 * len(judged))
     shades = {"agrees": colour(2), "within error": colour(4), "differs": colour(1)}
     reach = 3.2

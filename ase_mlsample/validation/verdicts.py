@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ase_mlsample.validation.literature import Criterion, LiteratureValue, criterion
 from ase_mlsample.validation.properties import PropertyResult, Quantity
@@ -33,12 +33,13 @@ class Row:
     compared_with
         "reference" if there is one, else "experiment", "theory" or "zero"; empty without any.
     deviation
-        The model's value less what it is compared with.
+        The model's value less what it is compared with; not a number where it has none.
     allowed
         The criterion's bound; None where there is no criterion.
     verdict
         "agrees" within the bound; else "within error" where twice the standard errors of both and the
-        members' spread, added in squares, cover the deviation; else "differs". Empty without comparison.
+        members' spread, added in squares, cover the deviation; else, and where there is no value, "differs".
+        Empty without comparison or criterion.
     """
 
     check: str
@@ -76,11 +77,19 @@ def rows(
         Of the reference calculator.
     published
         Values by key.
+
+    Returns
+    -------
+    list of Row
+        Of the model's quantities; then of those that only the reference has, such as the energy of a crystal
+        that the model does not hold: their value is not a number, and they differ.
     """
     exact = {} if reference is None else {quantity.key: quantity for quantity in reference}
+    own = {quantity.key for quantity in result}
+    missing = [replace(q, value=math.nan, error=0.0) for key, q in exact.items() if key not in own]
     return [
         _row(check, result.name, quantity, exact.get(quantity.key), published.get(quantity.key))
-        for quantity in result
+        for quantity in (*result, *missing)
     ]
 
 
@@ -120,8 +129,10 @@ def _row(
 def _verdict(
     quantity: Quantity, deviation: float | None, bound: Criterion | None, target: float, spread: float
 ) -> str:
-    if deviation is None or bound is None or not math.isfinite(deviation):
+    if deviation is None or bound is None:
         return ""
+    if not math.isfinite(deviation):
+        return DIFFERS
     if abs(deviation) <= bound.allowed(target):
         return AGREES
     error = math.sqrt((quantity.std or 0.0) ** 2 + quantity.error**2 + spread**2)

@@ -38,6 +38,13 @@ def test_a_failed_check_is_said_and_is_an_exit_status_of_1(tmp_path, capsys):
     assert "C11" in printed
 
 
+def test_the_folder_is_named_after_the_factory(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["validate", SW, "--only", "elastic", "--quick"]) == 0
+    assert (tmp_path / "ase_mlsample.calculators.StillingerWeber.validation" / "validation.json").is_file()
+    assert "differs" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_two_processes_give_the_same(model, tmp_path):
     found = []
@@ -62,6 +69,7 @@ def test_list(capsys):
     ("words", "message"),
     [
         (["nothing.safetensors"], "no such model file"),
+        (["runs/silicon"], "neither a model file (.safetensors) nor the module:factory"),
         (["ase.calculators.emt:Nothing"], "has no 'Nothing'"),
         ([SW, "--suite", "tin"], "the suite 'tin' is of Sn, and the model knows Si"),
         ([SW, "--only", "elasticity"], "no check elasticity"),

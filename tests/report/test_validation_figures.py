@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -35,7 +37,13 @@ def validation():
         "trigonal_path": result("trigonal_path", {"energy": X}),
         "elastic": result("elastic", {}),
     }
-    rows = (row("agrees", 0.1), row("within error", -0.6), row("differs", 9.0), row("", 0.0))
+    rows = (
+        row("agrees", 0.1),
+        row("within error", -0.6),
+        row("differs", 9.0),
+        row("", 0.0),
+        row("differs", math.nan),
+    )
     outcomes = [
         Outcome(
             name, name, one, one if name != "liquid" else None, rows if name == "elastic" else (), "", 1.0
@@ -74,7 +82,7 @@ def test_lines_are_those_of_the_curves():
     assert [tick.get_text() for tick in bands.get_xticklabels()] == ["Γ", "K|U", "X"]
     assert len(dos.lines) == 5  # two members, the model, the reference, the zero
     (axes,) = figures["deviations"]().axes
-    assert len(axes.get_yticks()) == 3  # a row without a verdict is not shown
+    assert len(axes.get_yticks()) == 3  # one without a verdict or a value is not shown
     assert axes.get_yticklabels()[0].get_text() == "C11 (experiment)"
 
 
