@@ -219,6 +219,8 @@ def write_systems(
 ) -> list[Path]:
     """Write frames as data systems, one for each list of elements, periodicity and kind of labels.
 
+    Left-handed cell vectors, which deepmd-kit refuses, are written with the opposite sign: the same lattice.
+
     Parameters
     ----------
     frames, labels
@@ -313,7 +315,7 @@ def _write_system(
         (system / "nopbc").touch()
     arrays = {"coord": [atoms.positions.reshape(-1) for atoms, _ in members]}
     if first.cell.rank == 3:
-        arrays["box"] = [atoms.cell.array.reshape(-1) for atoms, _ in members]
+        arrays["box"] = [_right_handed(atoms.cell.array).reshape(-1) for atoms, _ in members]
     if label.forces is not None:
         arrays["force"] = [np.ravel(np.asarray(labels.forces)) for _, labels in members]
     if label.stress is not None:
@@ -321,6 +323,11 @@ def _write_system(
     for name, values in arrays.items():
         np.save(folder / f"{name}.npy", np.array(values, dtype=dtype))
     np.save(folder / "energy.npy", np.array([labels.energy for _, labels in members]))
+
+
+def _right_handed(cell: Array) -> Array:
+    """The same lattice in right-handed vectors: deepmd-kit refuses others."""
+    return -cell if np.linalg.det(cell) < 0 else cell
 
 
 def _virial(stress: Array | None, atoms: Atoms) -> Array:

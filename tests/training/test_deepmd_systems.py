@@ -45,6 +45,19 @@ def test_round_trip_keeps_every_label_and_number(silicon: Frames, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["systems"]
 
 
+def test_left_handed_cells_are_written_as_the_same_lattice(silicon: Frames, tmp_path: Path) -> None:
+    frames = silicon(2, seed=3)
+    frames[0].set_cell(frames[0].cell.array[[1, 0, 2]])
+    assert np.linalg.det(frames[0].cell.array) < 0
+    Dataset(frames[:1]).to_deepmd(tmp_path / "left")
+    (read,) = Dataset.from_deepmd(tmp_path / "left")
+    assert np.linalg.det(read.cell.array) > 0
+    found = StillingerWeber().evaluate(read)
+    assert found.energy == pytest.approx(frames[0].info["REF_energy"], abs=1e-10)
+    np.testing.assert_allclose(found.forces, frames[0].arrays["REF_forces"], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(found.stress, frames[0].info["REF_stress"], rtol=0, atol=1e-12)
+
+
 def test_missing_labels_periodicity_and_order_of_elements_make_systems_of_their_own(
     silicon: Frames, tmp_path: Path
 ) -> None:
