@@ -75,13 +75,18 @@ def read_systems(
     FileNotFoundError
         If a folder or a file that a system must have is missing.
     ValueError
-        If files of a system do not fit together, its types have no elements, or its energies depend on more
-        than the atoms.
+        If files of a system do not fit together, its types have no elements, its energies depend on more than
+        the atoms, or the given folders overlap.
     """
     listed = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not listed:
         raise ValueError("no folders are given; name at least one deepmd-kit data system")
     systems = [system for path in listed for system in find_systems(path)]
+    resolved = [system.resolve() for system in systems]
+    if repeated := sorted({str(path) for path in resolved if resolved.count(path) > 1}):
+        raise ValueError(
+            f"{', '.join(repeated)} would be read more than once: the given folders overlap, name each once"
+        )
     frames = []
     for system in systems:
         named = _read_system(system, type_map)
@@ -93,7 +98,7 @@ def read_systems(
 
 def _read_system(system: Path, type_map: Sequence[str] | None) -> list[Atoms]:
     try:
-        types = np.loadtxt(system / "type.raw", dtype=int, ndmin=1).reshape(-1)
+        types = np.array([int(word) for word in (system / "type.raw").read_text().split()], dtype=int)
     except ValueError as error:
         raise ValueError(f"{system / 'type.raw'} does not hold one whole number an atom: {error}") from error
     if len(types) == 0:
@@ -148,7 +153,8 @@ def _read_set(folder: Path, types: NDArray[np.int64], elements: Array, periodic:
     frames = []
     for index in range(n_frames):
         of_frame = types if mixed is None else mixed[index].astype(int)
-        real = np.flatnonzero(of_frame >= 0)  # mixed systems are filled up with atoms of type -1
+        # mixed systems are filled up with atoms of type -1
+        real = np.flatnonzero(of_frame != -1) if mixed is not None else np.arange(n_atoms)
         atoms = Atoms(
             _numbers(of_frame[real], elements, folder),
             positions=coordinates[index].reshape(-1, 3)[real],
@@ -169,6 +175,11 @@ def _numbers(types: NDArray[np.int64], elements: Array, folder: Path) -> Array:
         known = ", ".join(f"{index} {chemical_symbols[z]}" for index, z in enumerate(elements))
         raise ValueError(
             f"{folder} has atoms of type {types.max()}; the type map ends with {len(elements) - 1} ({known})"
+        )
+    if len(types) and types.min() < 0:
+        raise ValueError(
+            f"{folder} has atoms of type {types.min()}; types begin with 0, and only systems of mixed types "
+            "(with real_atom_types.npy) are filled up with -1"
         )
     numbers: Array = elements[types]
     return numbers

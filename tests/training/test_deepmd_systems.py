@@ -157,6 +157,10 @@ def _break(system: Path, what: str) -> None:
         "map": lambda: (system / "type_map.raw").write_text("Si1\nGe\n"),
         "short map": lambda: (system / "type_map.raw").write_text("Si\n"),
         "types": lambda: (system / "type.raw").write_text("zero\n"),
+        "negative types": lambda: (
+            (folder / "real_atom_types.npy").unlink(),
+            (system / "type.raw").write_text("0\n-1\n"),
+        ),
         "no types": lambda: (system / "type.raw").write_text(""),
         "fparam": lambda: np.save(folder / "fparam.npy", np.zeros((2, 1))),
         "virial": lambda: (
@@ -167,7 +171,6 @@ def _break(system: Path, what: str) -> None:
     changes[what]()
 
 
-@pytest.mark.filterwarnings("ignore:loadtxt")
 @pytest.mark.parametrize(
     ("what", "message"),
     [
@@ -183,6 +186,7 @@ def _break(system: Path, what: str) -> None:
         ("map", r"types \['Si1'\] of .* are no chemical elements"),
         ("short map", r"atoms of type 1; the type map ends with 0 \(0 Si\)"),
         ("types", r"type\.raw does not hold one whole number an atom"),
+        ("negative types", r"atoms of type -1; types begin with 0, and only systems of mixed types"),
         ("no types", "at least one atom"),
         ("fparam", r"fparam\.npy: its energies depend on more than the atoms"),
         ("virial", "a virial but no box with a volume"),
@@ -193,6 +197,12 @@ def test_broken_systems_say_what_is_wrong(what: str, message: str, tmp_path: Pat
     _break(system, what)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         Dataset.from_deepmd(system)
+
+
+def test_no_system_is_read_twice(tmp_path: Path) -> None:
+    system = system_of_mixed_types(tmp_path / "all" / "system")
+    with pytest.raises(ValueError, match="system would be read more than once: the given folders overlap"):
+        Dataset.from_deepmd([tmp_path / "all", system])
 
 
 def test_folders_without_systems(tmp_path: Path) -> None:
