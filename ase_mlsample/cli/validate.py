@@ -111,6 +111,8 @@ def _source(described: str, kwargs: dict[str, Any]) -> Source:
 
     path = Path(described)
     if described.endswith(".safetensors"):
+        if kwargs:
+            raise ValueError(f"--reference-kwargs {kwargs}: a model file such as {described} takes none")
         if not path.is_file():
             raise FileNotFoundError(2, "there is no such model file", described)
         content = hashlib.sha256(path.read_bytes()).hexdigest()

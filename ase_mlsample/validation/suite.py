@@ -138,10 +138,12 @@ def run_suite(
     Raises
     ------
     ValueError
-        For another word of `members`.
+        For another word of `members`, or less than one worker.
     """
     if members not in ("fast", "all", "none"):
         raise ValueError(f"members must be 'fast', 'all' or 'none', got {members!r}")
+    if workers < 1:
+        raise ValueError(f"workers must be at least one, got {workers}")
     answers = folder / "answers"
     answers.mkdir(parents=True, exist_ok=True)
     n_members = 0 if members == "none" else len(members_of(model.make("float64")))

@@ -121,3 +121,5 @@ def test_members_or_none(tmp_path):
     assert all(row.std is None for row in run(tmp_path, members="none").rows)
     with pytest.raises(ValueError, match="members must be"):
         run(tmp_path, members="some")
+    with pytest.raises(ValueError, match="workers must be at least one, got 0"):
+        run(tmp_path, workers=0)
