@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 from ase_mlsample.calculators.base import MLCalculator
 from ase_mlsample.calculators.deepmd_files import NATIVE_SUFFIXES, require_deepmd
 from ase_mlsample.calculators.prediction import Calibration, Prediction, mean_over_members
-from ase_mlsample.calculators.structures import checked_frames, element_names, naming, volume_of
+from ase_mlsample.calculators.structures import (
+    checked_frames,
+    element_names,
+    naming,
+    right_handed,
+    volume_of,
+)
 
 __all__ = ["DeepmdEnsemble"]
 
@@ -285,5 +291,4 @@ def _box(atoms: Atoms, gap: float) -> Array | None:
         normals = np.linalg.qr(periodic.T, mode="complete").Q.T[len(periodic) :]
         extents = np.ptp(atoms.positions @ normals.T, axis=0)
         cell[~pbc] = normals * (extents + gap)[:, np.newaxis]
-    # the same lattice in right-handed vectors, which deepmd-kit asks for
-    return -cell if np.linalg.det(cell) < 0 else cell
+    return right_handed(cell)

@@ -15,6 +15,7 @@ __all__ = [
     "has_volume",
     "naming",
     "require_finite",
+    "right_handed",
     "volume_of",
     "volume_of_cell",
 ]
@@ -37,6 +38,11 @@ def volume_of_cell(cell: NDArray[np.float64]) -> float | None:
     determinant = ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)
     squares = (ax * ax + ay * ay + az * az) * (bx * bx + by * by + bz * bz) * (cx * cx + cy * cy + cz * cz)
     return abs(determinant) if determinant * determinant > 1e-20 * squares else None
+
+
+def right_handed(cell: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same lattice in right-handed vectors (3, 3), for deepmd-kit, which refuses others."""
+    return -cell if np.linalg.det(cell) < 0 else cell
 
 
 def has_volume(atoms: Atoms) -> bool:

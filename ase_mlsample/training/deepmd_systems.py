@@ -14,6 +14,7 @@ from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
+from ase_mlsample.calculators.structures import right_handed
 from ase_mlsample.training.labels import Labels
 
 __all__ = ["find_systems", "is_deepmd_folder", "read_systems", "write_systems"]
@@ -326,7 +327,7 @@ def _write_system(
         (system / "nopbc").touch()
     arrays = {"coord": [atoms.positions.reshape(-1) for atoms, _ in members]}
     if first.cell.rank == 3:
-        arrays["box"] = [_right_handed(atoms.cell.array).reshape(-1) for atoms, _ in members]
+        arrays["box"] = [right_handed(atoms.cell.array).reshape(-1) for atoms, _ in members]
     if label.forces is not None:
         arrays["force"] = [np.ravel(np.asarray(labels.forces)) for _, labels in members]
     if label.stress is not None:
@@ -334,11 +335,6 @@ def _write_system(
     for name, values in arrays.items():
         np.save(folder / f"{name}.npy", np.array(values, dtype=dtype))
     np.save(folder / "energy.npy", np.array([labels.energy for _, labels in members]))
-
-
-def _right_handed(cell: Array) -> Array:
-    """The same lattice in right-handed vectors: deepmd-kit refuses others."""
-    return -cell if np.linalg.det(cell) < 0 else cell
 
 
 def _virial(stress: Array | None, atoms: Atoms) -> Array:
