@@ -196,7 +196,8 @@ class Optimisation:
         if self._settings.gradient_clip is not None:
             gradients = _clipped(gradients, self._settings.gradient_clip)
         for parameter, gradient in zip(self._trained, gradients, strict=True):
-            parameter.grad = gradient
+            # the fused optimiser reads memory as it lies, and some gradients come transposed
+            parameter.grad = gradient.contiguous()
         self._optimizer.param_groups[0]["lr"] = self._schedule.rate(self._step)
         self._optimizer.step()
         self._step += 1

@@ -20,6 +20,7 @@ from ase_mlsample.calculators.loading import load_ensemble, load_model
 from ase_mlsample.training import (
     Dataset,
     DeepPotentialSettings,
+    ModelSettings,
     PrefactorSettings,
     TrainingResult,
     TrainingSettings,
@@ -31,6 +32,7 @@ from ase_mlsample.training import (
 )
 from ase_mlsample.training.dp_initial import environment_statistics, initial_layers, spread_layers
 from ase_mlsample.training.dp_start import deep_potential_start, new_parameters
+from ase_mlsample.training.evaluation import training_output
 from ase_mlsample.training.expanded import ExpandedNetworks
 from ase_mlsample.training.expansion import Expansion
 from ase_mlsample.training.features import Geometry
@@ -38,6 +40,8 @@ from ase_mlsample.training.folds import strided_split
 from ase_mlsample.training.freezing import freeze, parameter_counts, parameter_names
 from ase_mlsample.training.loss import Loss, Output
 from ase_mlsample.training.moments import MomentSet
+from ase_mlsample.training.optimisation import Optimisation
+from ase_mlsample.training.setup import Setup
 from ase_mlsample.training.targets import reduced_labels
 from tests.calculators.dp_models import crowded, random_model
 
@@ -180,6 +184,30 @@ def test_transfer_moves_the_zero_of_energy_and_some_layers_alone(
     }
     trained = result.calculator.model.metadata["training"]["parameters"]
     assert trained == {"trained": 12 * 12 + 12 + 12 + 12 + 1, "all": trained["all"]}
+
+
+@pytest.mark.parametrize("kind", ["ani", "deep_potential"])
+def test_every_weight_steps_against_its_gradient(
+    kind: str, silicon_set: Dataset, small: DeepPotentialSettings, small_model: ModelSettings
+) -> None:
+    settings = TrainingSettings(recipe="deepmd", precision="float64")
+    split = strided_split(len(silicon_set), members=2, n_folds=16)
+    model = small if kind == "deep_potential" else small_model
+    rng = np.random.default_rng(1)
+    run = Optimisation(Setup.of(silicon_set, model, settings, split=split, rng=rng).problem, settings, rng)
+    problem, weights = run._problem, run._trained
+    (batch,) = problem.features.batches(np.flatnonzero(split.train.all(axis=0))[:4], size=4)
+    output = training_output(problem.networks, batch, problem.scale, with_forces=True)
+    loss = run._train_loss(batch, output).sum()
+    before = [weight.detach().clone() for weight in weights]
+    gradients = torch.autograd.grad(
+        loss, weights, retain_graph=True, materialize_grads=True, allow_unused=True
+    )
+    run._update(loss)
+    for old, weight, gradient in zip(before, weights, gradients, strict=True):
+        # the first step of Adam is the rate, in the direction of the gradient's sign; its ε is 1e-8
+        step = -settings.learning_rate * gradient / (gradient.abs() + 1e-8)
+        torch.testing.assert_close(weight - old, step, rtol=1e-9, atol=1e-12)
 
 
 def test_names_that_are_frozen() -> None:
