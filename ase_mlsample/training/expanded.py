@@ -34,8 +34,10 @@ class ExpandedNetworks(nn.Module):
     """The networks of all members as functions of the moments of a data set.
 
     The features D that enter the fitting networks vary little about a large mean, and all alike: embedding
-    functions resemble each other. For the optimiser's sake these networks are ones of centred and mixed
-    features, Lᵀ D R − shift; `model` folds that into the first layers.
+    functions resemble each other. For the optimiser's sake these networks are ones of mixed and centred
+    features, Lᵀ D R less its mean over the atoms of the data, whatever the embedding has come to be: a step
+    of the embedding would otherwise move the mean by many deviations. `model` folds that into the first
+    layers.
 
     Parameters
     ----------
@@ -46,14 +48,16 @@ class ExpandedNetworks(nn.Module):
 
     Attributes
     ----------
-    left, right, shift
-        (T, M, W, W), (T, M, A, A) and (T, M, W A) by element of the centre, for W embedding functions and A
-        of them in the axis; 1, 1 and 0 until `centre`.
+    left, right
+        (T, M, W, W) and (T, M, A, A) by element of the centre, for W embedding functions and A of them in the
+        axis; 1 until `centre`.
+    centred
+        The elements whose features are.
     """
 
     left: Tensor
     right: Tensor
-    shift: Tensor
+    centred: set[int]
 
     def __init__(self, networks: DeepPotentialNetworks, expansion: Expansion) -> None:
         super().__init__()
@@ -63,7 +67,7 @@ class ExpandedNetworks(nn.Module):
         shape = (len(p.symbols), networks.n_members)
         for name, n in (("left", p.length // p.axis_neurons), ("right", p.axis_neurons)):
             self.register_buffer(name, torch.eye(n, dtype=dtype).repeat(*shape, 1, 1))
-        self.register_buffer("shift", torch.zeros(*shape, p.length, dtype=dtype))
+        self.centred = set()
 
     @property
     def n_members(self) -> int:
@@ -87,12 +91,15 @@ class ExpandedNetworks(nn.Module):
             if bias.requires_grad:
                 bias += per_atom.to(bias.dtype).unsqueeze(1)
 
+    @torch.no_grad()
     def model(self, like: DeepPotentialModel, **changes: Any) -> DeepPotentialModel:
         """A model with these weights, of plain features; otherwise like another one."""
         plain = copy.deepcopy(self.networks)
         for centre in range(len(plain.symbols)):
             left, right = self.left[centre].double(), self.right[centre].double()
-            _mix_inputs(plain.fitting(centre), left, right, -self.shift[centre].double())
+            if centre in self.centred:
+                mean = self._mean_features(centre, *self._coefficients(centre))
+                _mix_inputs(plain.fitting(centre), left, right, -mean)
         return plain.model(like, **changes)
 
     @torch.no_grad()
@@ -105,7 +112,7 @@ class ExpandedNetworks(nn.Module):
         spread: float = 1.0,
         untouched: Collection[int] = (),
     ) -> None:
-        """Take `left`, `right` and `shift` from the features of the given atoms; to be called once.
+        """Centre the features, and take `left` and `right` from those of the given atoms; to be called once.
 
         L and R are inverse square roots of the features' covariances over rows and over columns, in which no
         eigenvalue counts as less than a hundredth of the largest; the features are then divided by the root
@@ -129,21 +136,21 @@ class ExpandedNetworks(nn.Module):
             own = own[:: -(-len(own) // _MOST_ATOMS) or 1]
             if not len(own) or centre in untouched:
                 continue
-            plain = self._statistics(centre, own)
-            self.left[centre] = _inverse_root(plain[1], plain[0])
-            rows_mixed = self._statistics(centre, own)
-            self.right[centre] = _inverse_root(rows_mixed[2], rows_mixed[0])
-            mean, covariance, _ = self._statistics(centre, own)
-            variance = covariance.diagonal(dim1=1, dim2=2).mean(dim=1)
+            mean, rows, _ = self._statistics(centre, own)
+            of_all = self._mean_features(centre, *self._coefficients(centre))
+            self.left[centre] = _inverse_root(rows, mean)
+            mean, _, columns = self._statistics(centre, own)
+            self.right[centre] = _inverse_root(columns, mean)
+            mean, rows, _ = self._statistics(centre, own)
+            variance = rows.diagonal(dim1=1, dim2=2).mean(dim=1)
             rms = torch.maximum(variance, _LEAST_SPREAD**2 * mean.square().mean(dim=1)).sqrt()
             # all features are 0 where no atom of the element has a neighbour
-            scale = (spread / torch.where(rms > 0, rms, 1.0))[:, None]
-            self.left[centre] *= scale.unsqueeze(2)
-            self.shift[centre] = mean * scale
+            self.left[centre] *= (spread / torch.where(rms > 0, rms, 1.0))[:, None, None]
+            self.centred.add(centre)
             fitting = self.networks.fitting(centre)
             if keep:
                 left, right = (torch.linalg.inv(m[centre].double()) for m in (self.left, self.right))
-                _mix_inputs(fitting, left, right, plain[0])
+                _mix_inputs(fitting, left, right, of_all)
             else:
                 fitting.weights[0].div_(spread)
 
@@ -213,13 +220,25 @@ class ExpandedNetworks(nn.Module):
         axis = self.networks.definition.axis_neurons
         return matrix, (matrix[..., :-axis].mT @ matrix[..., -axis:]).flatten(2)
 
+    def _mean_features(self, centre: int, radial: Tensor, angular: Tensor, constant: Tensor) -> Tensor:
+        """(M, W A), of all atoms of an element in the data, in double precision."""
+        of_first, of_others = self.expansion.products[centre]
+        axis = self.networks.definition.axis_neurons
+        mean = torch.zeros((), dtype=torch.float64)
+        for products, factors in ((of_first, torch.cat((constant, radial), dim=1)), (of_others, angular)):
+            exact = factors.double()
+            mean = mean + exact[..., :-axis].mT @ (products @ exact[..., -axis:])
+        return mean.flatten(1)
+
     def _of_element(self, centre: int, moments: Tensor) -> tuple[Tensor, Tensor]:
         radial, angular, constant = self._coefficients(centre)
         matrix, features = self._features(moments, radial, angular, constant)
         axis = self.networks.definition.axis_neurons
         n_atoms, n_members = len(moments), self.n_members
-        centred = features - self.shift[centre].unsqueeze(1)
-        energies, back = self.networks.fitting(centre).with_gradient(centred)
+        if centre in self.centred:
+            mean = self._mean_features(centre, radial, angular, constant)
+            features = features - mean.to(features.dtype).unsqueeze(1)
+        energies, back = self.networks.fitting(centre).with_gradient(features)
         back = back.reshape(n_members, n_atoms, -1, axis)
         by_matrix = torch.cat((matrix[..., -axis:] @ back.mT, matrix[..., :-axis] @ back), dim=-1)
         by_radial = (by_matrix[:, :, 0] @ radial.mT).unsqueeze(2)

@@ -35,6 +35,10 @@ class Expansion:
         (K + 1,) s at the extrema of T_K, where what lies between the nodes is checked.
     transform
         (K, K) from values at the nodes to the coefficients of the polynomials.
+    products
+        By element of the centre, means over its atoms in the data of the products of moments: of a one and
+        the first component, (1 + T K, 1 + T K), and of the other three, summed, (T K, T K). `MomentSet` sets
+        them.
 
     References
     ----------
@@ -44,9 +48,11 @@ class Expansion:
     nodes: Tensor
     between: Tensor
     transform: Tensor
+    products: list[tuple[Tensor, Tensor]]
 
     def __init__(self, largest: float, terms: int = _FEWEST) -> None:
         self.largest = largest
+        self.products = []
         self.set_terms(terms)
 
     @property

@@ -182,6 +182,8 @@ class MomentSet(FrameSet):
             table = PairTable(self.geometry.select(chunk), self.parameters, self.expansion)
             parts.append(table.moments().to(dtype))
         self.inputs = torch.cat(parts)
+        elements = range(len(self.parameters.symbols))
+        self.expansion.products = [_mean_products(self.inputs[self.species == k]) for k in elements]
         self._slopes = torch.ones(1, self.inputs.shape[1], dtype=dtype)
 
     def set_terms(self, terms: int) -> None:
@@ -213,3 +215,17 @@ class MomentSet(FrameSet):
     def slopes(self, species: Tensor) -> Tensor:  # noqa: ARG002 - the same for all elements
         """Ones: moments are not standardised."""
         return self._slopes
+
+
+def _mean_products(moments: Tensor) -> tuple[Tensor, Tensor]:
+    """As in `Expansion.products`, of the moments (N, 4 T K) of an element's atoms; 0 where there are none."""
+    terms = moments.shape[1] // 4
+    first = torch.zeros(1 + terms, 1 + terms, dtype=torch.float64)
+    others = torch.zeros(terms, terms, dtype=torch.float64)
+    for part in torch.split(moments, _CHUNK_ATOMS):
+        components = part.double().view(-1, 4, terms)
+        with_one = torch.nn.functional.pad(components[:, 0], (1, 0), value=1.0)
+        rest = components[:, 1:].flatten(0, 1)
+        first.addmm_(with_one.mT, with_one)
+        others.addmm_(rest.mT, rest)
+    return first / max(1, len(moments)), others / max(1, len(moments))

@@ -59,9 +59,12 @@ def test_single_precision():
     np.testing.assert_allclose(output.gradient, gradient, rtol=0, atol=1e-3)
 
 
-def test_derivatives_of_a_loss_by_the_weights():
+@pytest.mark.parametrize("centred", [False, True])
+def test_derivatives_of_a_loss_by_the_weights(centred):
     model, frames = random_model("Si", "O", n_members=2), crowded("Si", "O")
     features, networks = expanded(model, frames)
+    if centred:
+        networks.centre(features.inputs, features.species, keep=True)
     batch = features.batch(np.array([2, 0]))
     rng = np.random.default_rng(5)
     output = training_output(networks, batch, 1.0, with_forces=True)
@@ -102,8 +105,9 @@ def test_centred_features_change_nothing_but_the_weights():
     torch.testing.assert_close(after.energies, before.energies, rtol=0, atol=1e-10)
     torch.testing.assert_close(after.gradient, before.gradient, rtol=0, atol=1e-9)
     assert not torch.allclose(networks.networks.fitting(0).weights[0], first)
-    _, mixed = networks._features(features.inputs[features.species == 0], *networks._coefficients(0))
-    centred = mixed - networks.shift[0].unsqueeze(1)
+    coefficients = networks._coefficients(0)
+    _, mixed = networks._features(features.inputs[features.species == 0], *coefficients)
+    centred = mixed - networks._mean_features(0, *coefficients).unsqueeze(1)
     torch.testing.assert_close(centred.mean(dim=1), torch.zeros_like(centred[:, 0]), rtol=0, atol=1e-10)
     assert centred.detach().square().mean(dim=(1, 2)).numpy() == pytest.approx(0.25)
     for matrices in (networks.left, networks.right):
@@ -127,6 +131,23 @@ def test_mixed_features_vary_alike():
     assert (conditions < 1.001 * math.sqrt(1 + 1 / 0.1**2)).all()
     # no sign of an eigenvector is left in it
     torch.testing.assert_close(networks.left, networks.left.mT, rtol=0, atol=1e-10)
+
+
+def test_features_stay_centred_when_the_embedding_changes():
+    model, frames = random_model("Si", "O", n_members=2), crowded("Si", "O")
+    features, networks = expanded(model, frames)
+    networks.centre(features.inputs, features.species, keep=True)
+    with torch.no_grad():
+        for networks_of_pair in networks.networks.embeddings:
+            for parameter in networks_of_pair.parameters():
+                parameter.add_(0.1)
+    features.follow(networks)
+    for element in range(2):
+        mean = networks._statistics(element, features.inputs[features.species == element])[0]
+        kept = networks._mean_features(element, *networks._coefficients(element))
+        torch.testing.assert_close(kept, mean, rtol=0, atol=1e-9)
+    answers = predict(networks, features.batch(np.arange(4)), 1.0)
+    np.testing.assert_allclose(answers.energies.detach(), exact(networks.model(model), frames)[0], atol=1e-9)
 
 
 def test_energies_are_raised_by_the_biases_that_are_trained():
