@@ -30,6 +30,8 @@ _USUAL = {"bias", "disagreement of forces", "disagreement of energies", "energy"
 _SHORT = {"disagreement of forces": "force σ", "disagreement of energies": "energy σ"}
 # points that are drawn as such, besides their line
 _MARKED = 150
+# letters of a name beside a diagram, above which it has two lines
+_LONG = 14
 
 
 def panels(numbers: FrameNumbers) -> dict[str, list[Quantity]]:
@@ -154,6 +156,8 @@ class FramePlot:
             ax.margins(y=0.25)  # room for the legend
         first = quantities[0]
         name = _SHORT.get(first.panel, first.label if len(quantities) == 1 else first.panel)
+        if len(name) > _LONG and "_" in name[:-1]:
+            name = "_\n".join(name.rsplit("_", 1))
         ax.set_ylabel(_text(f"{name}\n({first.unit})" if first.unit else name), fontsize=8)
 
     def _draw_map(self, ax: Axes, numbers: FrameNumbers, variables: list[Quantity]) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PlotWindow"]
 
-_SIZE = "560x640"
+_WIDTH, _HEIGHT = 560, 640
 _KEYS = {"Prior": "PageUp", "Next": "PageDown", "Home": "Home", "End": "End"}
 
 
@@ -39,7 +39,7 @@ class PlotWindow:
         self.shown: dict[str, bool] = {}
         self.win = tkinter.Toplevel(viewer.window.win)
         self.win.title(f"Plots — {viewer.heading}" if viewer.heading else "Plots")
-        self.win.geometry(_SIZE)
+        self.win.geometry(f"{_WIDTH}x{_HEIGHT}{self._place()}")
         self.figure = Figure(figsize=(5.6, 6.4), dpi=100)
         self.plot = FramePlot(self.figure)
         canvas: Any = FigureCanvasTkAgg  # its methods have no types
@@ -68,6 +68,13 @@ class PlotWindow:
             return bool(self.win.winfo_exists())
         except tkinter.TclError:  # the whole application is gone
             return False
+
+    def _place(self) -> str:
+        """Right of the viewer as far as the screen is wide, or window managers may put one over the other."""
+        beside = self.viewer.window.win
+        beside.update_idletasks()
+        right = beside.winfo_x() + max(beside.winfo_width(), beside.winfo_reqwidth()) + 8
+        return f"+{max(0, min(right, beside.winfo_screenwidth() - _WIDTH))}+{max(0, beside.winfo_y())}"
 
     def update(self) -> None:
         """Draw anew if there is something new, and mark the frame shown."""
