@@ -51,7 +51,8 @@ class PlotWindow:
         self._drawn: tuple[int, tuple[str, ...], Any] = (-1, (), None)
         self.canvas.mpl_connect("draw_event", lambda _: self._drawn_anew())
         self.canvas.mpl_connect("button_press_event", self._pressed)
-        self.canvas.mpl_connect("resize_event", lambda _: self.update())
+        # also when the window appears; the canvas draws after it by itself
+        self.canvas.mpl_connect("resize_event", lambda _: self._compose())
         self.canvas.get_tk_widget().bind("<Destroy>", lambda _: self._forget_drawing(), add=True)
         for key, name in _KEYS.items():
             self.win.bind(f"<{key}>", partial(self._step, name))
@@ -59,7 +60,6 @@ class PlotWindow:
         self.menu = tkinter.Menu(bar, tearoff=False, postcommand=self._fill)
         bar.add_cascade(label="Show", menu=self.menu)
         self.win.config(menu=bar)
-        self.update()
 
     @property
     def exists(self) -> bool:
@@ -77,16 +77,25 @@ class PlotWindow:
         return f"+{max(0, min(right, beside.winfo_screenwidth() - _WIDTH))}+{max(0, beside.winfo_y())}"
 
     def update(self) -> None:
-        """Draw anew if there is something new, and mark the frame shown."""
+        """Draw anew if there is something new, and mark the frame shown.
+
+        It is drawn before this returns, so that a viewer that looks at a run sees how long it takes.
+        """
+        if self._compose():
+            self.canvas.draw()
+        self._mark()
+
+    def _compose(self) -> bool:
+        """Put together what is to be drawn; says whether it is another picture than before."""
         numbers = self.viewer.numbers()
         shown = tuple(self._shown_panels())
         state = len(numbers), shown, (id(numbers), *self.figure.get_size_inches())
-        if state != self._drawn:
-            self._drawn = state
-            self.plot.draw(numbers, shown)
-            self._background = None
-            self.canvas.draw_idle()
-        self._mark()
+        if state == self._drawn:
+            return False
+        self._drawn = state
+        self.plot.draw(numbers, shown)
+        self._background = None
+        return True
 
     def _shown_panels(self) -> list[str]:
         usual = default_panels(self.viewer.numbers())
