@@ -59,7 +59,7 @@ def run(args: Namespace) -> int:
 
 def _run_still(args: Namespace, window: tuple[float, float] | None) -> int:
     from ase_mlsample.gui import open_viewer
-    from ase_mlsample.gui.run_files import read_shown
+    from ase_mlsample.gui.run_files import md_trajectory, read_shown
     from ase_mlsample.gui.scalars import pick_scalar, value_range
 
     path, frames = read_shown(args.path, args.generation)
@@ -70,7 +70,10 @@ def _run_still(args: Namespace, window: tuple[float, float] | None) -> int:
     elif found is not None:
         unit = f" {scalar.unit}" if scalar.unit else ""
         print(f"{path}: {len(frames)} frames, {args.color} from {found[0]:.3g} to {found[1]:.3g}{unit}")
-    viewer = open_viewer(frames, args.color, window=window, log=args.log, title=str(path), plot=args.plot)
+    md = args.path if md_trajectory(args.path) is not None else None
+    viewer = open_viewer(
+        frames, args.color, window=window, log=args.log, title=str(path), plot=args.plot, md=md
+    )
     viewer.run()
     return 0
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ase_mlsample.gui.frame_numbers import FrameNumbers, Quantity
+from ase_mlsample.gui.run_estimate import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,13 +68,14 @@ class FramePlot:
         self._points: list[tuple[Axes, Column, Column]] = []
         self._marks: list[Any] = []
 
-    def draw(self, numbers: FrameNumbers, shown: Collection[str]) -> None:
+    def draw(self, numbers: FrameNumbers, shown: Collection[str], estimate: Estimate | None = None) -> None:
         """Draw diagrams anew.
 
         Parameters
         ----------
         numbers : of all frames.
         shown : names of the diagrams.
+        estimate : free energy that is drawn with the bias over its variable.
         """
         self.figure.clear()
         self._points, self._marks = [], []
@@ -89,7 +91,7 @@ class FramePlot:
         if over_time:
             axes[len(over_time) - 1].set_xlabel(label)
         if BIAS_MAP in chosen:
-            self._draw_map(axes[-1], numbers, chosen[BIAS_MAP])
+            self._draw_map(axes[-1], numbers, chosen[BIAS_MAP], estimate)
 
     def mark(self, row: int) -> list[Any]:
         """Mark a frame in all diagrams and return the marks, which the canvas need not draw by itself."""
@@ -160,7 +162,9 @@ class FramePlot:
             name = "_\n".join(name.rsplit("_", 1))
         ax.set_ylabel(_text(f"{name}\n({first.unit})" if first.unit else name), fontsize=8)
 
-    def _draw_map(self, ax: Axes, numbers: FrameNumbers, variables: list[Quantity]) -> None:
+    def _draw_map(
+        self, ax: Axes, numbers: FrameNumbers, variables: list[Quantity], estimate: Estimate | None
+    ) -> None:
         ax.set_gid(BIAS_MAP)
         x, bias = numbers.column(variables[0].key), numbers.column("bias")
         y = bias if len(variables) == 1 else numbers.column(variables[1].key)
@@ -169,7 +173,14 @@ class FramePlot:
         ax.set_xlabel(_text(variables[0].label), fontsize=9)
         colours = "dark: early frames" if len(variables) == 1 else "bright: large bias"
         ax.set_title(colours, fontsize=7, color=_LIMIT, loc="right", pad=2)
-        ax.set_ylabel("bias V\n(eV)" if len(variables) == 1 else _text(variables[1].label), fontsize=8)
+        if len(variables) == 2:
+            ax.set_ylabel(_text(variables[1].label), fontsize=8)
+        else:
+            ax.set_ylabel("bias V\n(eV)" if estimate is None else "V, and F\n(eV)", fontsize=8)
+        if len(variables) == 1 and estimate is not None:
+            finite = np.where(np.isfinite(estimate.values), estimate.values, np.nan)
+            ax.plot(estimate.axis, finite, color=_INK, linewidth=1.2)
+            ax.set_title(f"line: F {estimate.how}", fontsize=7, color=_LIMIT, loc="left", pad=2)
         self._add_mark(ax, x, y, _COLOURS[1])
 
     def _add_mark(self, ax: Axes, x: Column, y: Column, colour: str) -> None:

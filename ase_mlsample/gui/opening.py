@@ -24,6 +24,7 @@ def open_viewer(
     log: bool = False,
     title: str = "",
     plot: bool = False,
+    md: Path | None = None,
 ) -> Viewer:
     """Build the ASE GUI on frames, coloured by a per-atom scalar, with a menu of all of them.
 
@@ -42,6 +43,8 @@ def open_viewer(
         Of the window.
     plot
         Open the window with the plots, too.
+    md
+        Folder of ``mlsample md`` that the frames are of; the plots have its free energy.
 
     Returns
     -------
@@ -62,9 +65,12 @@ def open_viewer(
     if not frames:
         raise ValueError("there are no structures to show")
     with _display():
+        from ase_mlsample.gui.run_estimate import RunEstimate
         from ase_mlsample.gui.window import Viewer
 
         viewer = Viewer(frames, color=color, window=window, log=log, title=title)
+        if md is not None:
+            viewer.estimate = RunEstimate(md)
         if plot:
             viewer.show_plots()
         return viewer
@@ -115,15 +121,19 @@ def open_live(
     path = Path(path)
     with _display():
         from ase_mlsample.gui.live import LiveViewer
+        from ase_mlsample.gui.run_estimate import RunEstimate
         from ase_mlsample.gui.run_files import md_trajectory
         from ase_mlsample.gui.sources import FileSource, RunSource
 
-        path = md_trajectory(path) or path
+        trajectory = md_trajectory(path)
+        path = trajectory or path
         is_run = path.is_dir() or (not path.exists() and not path.suffix)
         source = RunSource(path) if is_run else FileSource(path)
         viewer = LiveViewer(
             source, color=color, window=window, log=log, history=history, interval_s=interval_s
         )
+        if trajectory is not None:
+            viewer.estimate = RunEstimate(trajectory.parent)
         if plot:
             viewer.show_plots()
         return viewer

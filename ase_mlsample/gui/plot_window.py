@@ -89,11 +89,13 @@ class PlotWindow:
         """Put together what is to be drawn; says whether it is another picture than before."""
         numbers = self.viewer.numbers()
         shown = tuple(self._shown_panels())
-        state = len(numbers), shown, (id(numbers), *self.figure.get_size_inches())
+        source = self.viewer.estimate
+        estimate = None if source is None else source.look()
+        state = len(numbers), shown, (id(numbers), id(estimate), *self.figure.get_size_inches())
         if state == self._drawn:
             return False
         self._drawn = state
-        self.plot.draw(numbers, shown)
+        self.plot.draw(numbers, shown, estimate)
         self._background = None
         return True
 

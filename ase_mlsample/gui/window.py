@@ -20,6 +20,7 @@ from ase_mlsample.gui.color_bar import ColorBar
 from ase_mlsample.gui.frame_numbers import FrameNumbers
 from ase_mlsample.gui.plot_window import PlotWindow
 from ase_mlsample.gui.range_window import RangeWindow
+from ase_mlsample.gui.run_estimate import RunEstimate
 from ase_mlsample.gui.scalars import Scalar, colors, find_scalars, pick_scalar, value_range
 
 __all__ = ["Viewer"]
@@ -74,6 +75,7 @@ class Viewer(GUI):  # type: ignore[misc]
         self._most: dict[str, Window | None] = {}  # without outliers
         self._range_window: RangeWindow | None = None
         self.plot_window: PlotWindow | None = None
+        self.estimate: RunEstimate | None = None  # of the free energy, for the plots
         self._numbers, self._counted = FrameNumbers(), -1
         self.movie_window: Any = None
         scalar = None if color is None else pick_scalar(frames, color)

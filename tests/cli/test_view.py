@@ -19,7 +19,7 @@ def shown(monkeypatch):
         def run(self):
             pass
 
-    def still(frames, color, *, window, log, title, plot):
+    def still(frames, color, *, window, log, title, plot, md):
         calls.append((len(frames), color, window, log, title))
         return Gui()
 

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from ase_mlsample.gui.frame_numbers import FrameNumbers
 from ase_mlsample.gui.frame_plot import BIAS_MAP, FramePlot, default_panels, panels
+from ase_mlsample.gui.run_estimate import Estimate
 from tests.gui.frames import bare, biased
 
 ORDER, FORCES = "variable order", "disagreement of forces"
@@ -96,3 +97,12 @@ def test_names_are_no_formulas(plot):
     plot.draw(FrameNumbers(frames), ["$x_$y$"])
     plot.figure.canvas.draw()
     assert plot.figure.axes[0].get_ylabel() == r"\$x_\$y\$"
+
+
+def test_the_free_energy_is_drawn_with_the_bias(plot, numbers):
+    axis = np.linspace(0.6, 1.0, 5)
+    plot.draw(numbers, [BIAS_MAP], Estimate(axis, np.array([0, 1, 2, 3, np.inf]), "from 9 hills"))
+    (ax,) = plot.figure.axes
+    curves = [line.get_data() for line in ax.get_lines()]
+    assert any(len(x) == 5 and y == pytest.approx([0, 1, 2, 3, np.nan], nan_ok=True) for x, y in curves)
+    assert ax.get_title(loc="left") == "line: F from 9 hills"
