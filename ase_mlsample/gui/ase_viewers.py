@@ -94,7 +94,7 @@ def view_mlsample(
         frames, color=color, window=window, log=log, plot=plot, repeat=_repeats(repeat)
     )
     if lost:
-        warnings.warn(f"the viewer does not get {', '.join(lost)}", stacklevel=3)
+        warnings.warn(f"the viewer does not get {', '.join(lost)}", stacklevel=4)
     process = subprocess.Popen([sys.executable, "-c", _WINDOW], stdin=subprocess.PIPE)  # noqa: S603
     assert process.stdin is not None  # noqa: S101 (for the type checker)
     try:

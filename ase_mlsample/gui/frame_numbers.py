@@ -108,6 +108,7 @@ class FrameNumbers:
         self._begins: list[bool] = []
         self._last: tuple[Any, int] = (None, 0)
         self._names: dict[str, None] = {}
+        self._found: tuple[int, list[Quantity]] = (0, [])
         self.add(frames)
 
     def __len__(self) -> int:
@@ -153,6 +154,11 @@ class FrameNumbers:
     @property
     def quantities(self) -> list[Quantity]:
         """All that changes and is known of at least one frame: variables, `QUANTITIES`, the rest by name."""
+        if self._found[0] != len(self):  # it is asked for at every step through the frames
+            self._found = len(self), self._find()
+        return self._found[1]
+
+    def _find(self) -> list[Quantity]:
         known = [quantity for quantity in QUANTITIES if quantity.key in self._names]
         skipped = {quantity.key for quantity in QUANTITIES} | _HIDDEN
         others = sorted(

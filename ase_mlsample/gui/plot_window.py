@@ -48,6 +48,7 @@ class PlotWindow:
         self.note.pack(side=tkinter.BOTTOM, fill=tkinter.X, padx=6)
         self.canvas.get_tk_widget().pack(fill=tkinter.BOTH, expand=True)
         self._background: Any = None
+        self._variables: list[tkinter.BooleanVar] = []  # Tk forgets those that nobody holds
         self._drawn: tuple[int, tuple[str, ...], Any] = (-1, (), None)
         self.canvas.mpl_connect("draw_event", lambda _: self._drawn_anew())
         self.canvas.mpl_connect("button_press_event", self._pressed)
@@ -142,7 +143,7 @@ class PlotWindow:
         """List the diagrams that can be drawn now."""
         self.menu.delete(0, tkinter.END)
         drawn = self._shown_panels()
-        self._variables = []  # Tk forgets those that nobody holds
+        self._variables.clear()
         for name in panels(self.viewer.numbers()):
             variable = tkinter.BooleanVar(self.win, value=name in drawn)
             self._variables.append(variable)

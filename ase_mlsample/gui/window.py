@@ -76,7 +76,7 @@ class Viewer(GUI):  # type: ignore[misc]
         self._range_window: RangeWindow | None = None
         self.plot_window: PlotWindow | None = None
         self.estimate: RunEstimate | None = None  # of the free energy, for the plots
-        self._numbers, self._counted = FrameNumbers(), -1
+        self._numbers, self._counted = FrameNumbers(), (-1, 0)
         self.movie_window: Any = None
         scalar = None if color is None else pick_scalar(frames, color)
         super().__init__(_Frames(list(frames)), expr="")  # no window with graphs
@@ -164,8 +164,9 @@ class Viewer(GUI):  # type: ignore[misc]
 
     def numbers(self) -> FrameNumbers:
         """What the frames are in numbers, in their order."""
-        if self._counted != self.images.version:
-            self._numbers, self._counted = FrameNumbers(self.images), self.images.version
+        state = self.images.version, len(self.images)
+        if self._counted != state:
+            self._numbers, self._counted = FrameNumbers(self.images), state
         return self._numbers
 
     def row(self) -> int:
