@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -34,7 +35,7 @@ _WORDS = (
 )
 # axes of the map in the order of preference; of a trajectory, its time goes before
 _X = ("force_sigma_max", "energy_std")
-_Y = ("energy", "force_error_max", "energy_std", "bias", "temperature_K", "force_sigma_max")
+_Y = ("energy", "REF_energy", "force_error_max", "energy_std", "bias", "temperature_K", "force_sigma_max")
 
 
 def open_notebook(
@@ -58,7 +59,7 @@ def open_notebook(
         generations.
     x, y, color
         Names of properties for axes and colour of the map; by default time where frames are a trajectory,
-        else the disagreement, with variable or energy, coloured by generation or source.
+        else the disagreement or the volume, with variable or energy, coloured by generation or source.
     atom_color
         Name of the scalar that atoms are coloured by; by default ``force_sigma`` where frames have it.
 
@@ -164,7 +165,15 @@ def _frame_properties(frames: Sequence[Atoms], numbers: FrameNumbers) -> dict[st
         if word not in found and any(words) and (word == "source" or len(set(words)) > 1):
             found[word] = _property([text or "unknown" for text in words], "", word.replace("_", " "))
     found["atoms"] = _property([float(len(atoms)) for atoms in frames], "", "number of atoms")
+    volumes = [_volume(atoms) for atoms in frames]
+    if np.isfinite(volumes).any():
+        found["volume"] = _property(volumes, "Å³/atom", "volume")
     return found
+
+
+def _volume(atoms: Atoms) -> float:
+    """Volume of an atom in Å³, NaN without a cell that is periodic in three directions."""
+    return float(atoms.get_volume() / len(atoms)) if len(atoms) and atoms.pbc.all() else math.nan
 
 
 def _atom_properties(frames: Sequence[Atoms]) -> dict[str, dict[str, Any]]:
@@ -199,7 +208,7 @@ def _axes(
     variables = [quantity.key.removeprefix("cv:") for quantity in numbers.variables]
     time = ["time_fs"] if numbers.is_one_trajectory else []
     usual = {
-        "x": [*time, *_X, *variables, "frame"],
+        "x": [*time, *_X, *variables, "volume", "frame"],
         "y": [*variables, *_Y, "frame"],
         "color": ["generation", *(_X if time else ()), "source", "config_type", "frame"],
     }

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 from ase.io import write
 
@@ -86,6 +87,9 @@ def test_a_data_set_with_sources():
     content = notebook_input(Dataset(frames))
     assert values(content, "REF_energy") == pytest.approx([-5.0, -5.125])
     assert values(content, "source") == ["a", "b"]
+    assert values(content, "volume") == pytest.approx([5.43**3 / 8] * 2)
+    on_map = content["settings"]["map"]
+    assert [on_map[key]["property"] for key in ("x", "y", "color")] == ["volume", "REF_energy", "source"]
     assert "color" not in content["settings"]["structure"][0]
     assert "environments" not in content
 
@@ -145,4 +149,5 @@ def test_the_widget(run):
     widget = open_notebook(run)
     assert isinstance(widget, made)
     assert json.loads(widget.value)["properties"]["generation"]["values"] == [1, 1, 2, 2]
-    assert view_mlsample_notebook([bare()]).settings["map"]["x"]["property"] == "frame"
+    molecule = Atoms("H2", [[0, 0, 0], [0, 0, 0.74]])
+    assert view_mlsample_notebook(molecule).settings["map"]["x"]["property"] == "frame"

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 from ase.io import write
 
+from ase_mlsample.active.live import LiveFrames
 from ase_mlsample.gui import open_live, open_viewer
-from tests.gui.frames import biased
+from tests.gui.frames import biased, coloured
 
 
 @pytest.fixture
@@ -87,6 +88,14 @@ def test_it_grows_with_a_run_and_knows_frames_that_are_no_longer_kept(tmp_path, 
     click(window, 0)
     assert "no longer kept" in window.note["text"]
     assert viewer.atoms.info["time_fs"] == 1000.0
+
+
+def test_the_trust_window_of_a_run_at_work_is_drawn(tmp_path, opened_by):
+    with LiveFrames(tmp_path / "live", "0001-00000", notes={"trust_lo": 0.4, "trust_hi": 3.2}) as live:
+        live.publish(coloured())
+        viewer = opened_by(open_live, tmp_path, interval_s=1000.0, plot=True)
+        words = [text.get_text() for ax in viewer.plot_window.figure.axes for text in ax.texts]
+        assert words == ["candidate ↑"]
 
 
 def test_a_run_that_has_not_begun(tmp_path, opened_by):
