@@ -118,20 +118,7 @@ def notebook_input(
     of_atoms = _atom_properties(shown)
     axes = _axes(of_frames, numbers, {"x": x, "y": y, "color": color})
     colored = _known(of_atoms, atom_color or "force_sigma", required=atom_color is not None)
-    start = None if colored is None else _first_varied(shown, of_atoms[colored]["values"])
-    is_moving = numbers.is_one_trajectory
-    structure: dict[str, Any] = {
-        "unitCell": any(atoms.cell.rank == 3 for atoms in shown),
-        "keepOrientation": is_moving,
-        "playbackDelay": 50 if is_moving else 500,
-    }
-    if colored is not None and start is not None:
-        values = of_atoms[colored]["values"]
-        ends = {"min": float(values.min()), "max": float(values.max())}  # by itself, those of one structure
-        structure["color"] = {"property": colored, "palette": "viridis"} | ends
-    point = {key: {"property": value} for key, value in axes.items()}
-    on_map = {**point, "palette": "viridis", "joinPoints": is_moving}
-    settings = {"map": on_map, "structure": [structure], "target": "structure", "pinned": [start or 0]}
+    settings = _settings(shown, axes, of_frames, of_atoms, colored, is_moving=numbers.is_one_trajectory)
     content: dict[str, Any] = {
         "structures": shown,
         "properties": of_frames | of_atoms,
@@ -143,6 +130,45 @@ def notebook_input(
             (frame, atom, _CUTOFF) for frame, atoms in enumerate(shown) for atom in range(len(atoms))
         ]
     return content
+
+
+def _settings(
+    frames: Sequence[Atoms],
+    axes: dict[str, str],
+    of_frames: dict[str, dict[str, Any]],
+    of_atoms: dict[str, dict[str, Any]],
+    colored: str | None,
+    *,
+    is_moving: bool,
+) -> dict[str, Any]:
+    """What is shown at first: a structure that is on the map, and colours on one scale for all."""
+    structure: dict[str, Any] = {
+        "unitCell": any(atoms.cell.rank == 3 for atoms in frames),
+        "keepOrientation": is_moving,
+        "playbackDelay": 50 if is_moving else 500,
+    }
+    first = _is_known(of_frames[axes["x"]]["values"]) & _is_known(of_frames[axes["y"]]["values"])
+    if colored is not None:
+        values = of_atoms[colored]["values"]
+        # chemiscope 1.1 loses the colours of all if they do not differ in the structure that it begins with
+        varied = first & _varied(frames, values)
+        if varied.any():
+            first = varied
+            ends = {"min": float(values.min()), "max": float(values.max())}
+            structure["color"] = {"property": colored, "palette": "viridis"} | ends
+    point = {key: {"property": value} for key, value in axes.items()}
+    return {
+        "map": {**point, "palette": "viridis", "joinPoints": is_moving},
+        "structure": [structure],
+        "target": "structure",
+        "pinned": [int(np.argmax(first))],
+    }
+
+
+def _is_known(values: Sequence[Any] | NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Frames (T,) that have a number, or a word."""
+    array = np.asarray(values)
+    return np.isfinite(array) if array.dtype.kind == "f" else np.ones(len(array), dtype=bool)
 
 
 # environments of atoms are drawn this far, Å
@@ -187,13 +213,10 @@ def _atom_properties(frames: Sequence[Atoms]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _first_varied(frames: Sequence[Atoms], values: NDArray[np.float64]) -> int | None:
-    """Structure to begin with: chemiscope 1.1 loses the colours of all if its first has but one value."""
+def _varied(frames: Sequence[Atoms], values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Structures (T,) whose atoms do not all have the same value."""
     ends = np.cumsum([len(atoms) for atoms in frames])
-    for index, part in enumerate(np.split(values, ends[:-1])):
-        if len(part) and np.ptp(part) > 0:
-            return index
-    return None
+    return np.array([len(part) > 0 and np.ptp(part) > 0 for part in np.split(values, ends[:-1])])
 
 
 def _property(values: Any, units: str, description: str, *, target: str = "structure") -> dict[str, Any]:

@@ -98,6 +98,7 @@ def test_what_some_frames_lack_is_missing_there_alone():
     content = notebook_input([bare(), coloured()])
     assert np.isnan(values(content, "force_sigma_max")[0])
     assert values(content, "force_sigma_max")[1] == pytest.approx(0.8)
+    assert content["settings"]["pinned"] == [1]  # the first that is on the map
     assert "force_sigma" not in content["properties"]
     assert values(content, "atoms") == [2, 8]
 
@@ -106,10 +107,12 @@ def test_axes_by_name():
     frames = [biased(k) for k in range(3)]
     for atoms in frames:
         atoms.arrays["order"] = np.linspace(0, 1, 8)
+        atoms.info["source"] = "a run"
     content = notebook_input(frames, x="order", y="bias", color="energy_std", atom_color="order")
     on_map = content["settings"]["map"]
     assert [on_map[key]["property"] for key in ("x", "y", "color")] == ["order", "bias", "energy_std"]
     assert content["settings"]["structure"][0]["color"]["property"] == "order"
+    assert notebook_input(frames, x="source")["settings"]["pinned"] == [0]  # words may be an axis, too
     for wrong in ({"x": "nothing"}, {"atom_color": "nothing"}):
         with pytest.raises(ValueError, match="no property 'nothing' is known"):
             notebook_input(frames, **wrong)
