@@ -35,6 +35,7 @@ def view_mlsample(
     window: tuple[float, float] | None = None,
     log: bool = False,
     live: bool = False,
+    history: int = 200,
     plot: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Open structures in a window of another process, coloured by a per-atom scalar.
@@ -52,6 +53,8 @@ def view_mlsample(
         As for `open_viewer`.
     live
         Follow a file that grows, or a run at work.
+    history
+        Frames that are kept for stepping back, live.
     plot
         Open the window with the plots, too.
 
@@ -84,7 +87,8 @@ def view_mlsample(
         raise ValueError("volumetric data cannot be shown here; leave data out")
     if isinstance(atoms, str | Path):
         require_window()
-        return _open_path(Path(atoms), repeat, color=color, window=window, log=log, live=live, plot=plot)
+        switches = {"log": log, "live": live, "plot": plot}
+        return _open_path(Path(atoms), repeat, color=color, window=window, history=history, **switches)
     if live:
         raise TypeError("live=True follows a file or a run: pass its path, or attach a `LiveView`")
     frames = as_frames(atoms)
@@ -157,6 +161,7 @@ def _open_path(
     *,
     window: tuple[float, float] | None,
     color: str,
+    history: int,
     **switches: bool,
 ) -> subprocess.Popen[bytes]:
     """Start the verb ``mlsample view`` on a file or a run."""
@@ -168,6 +173,7 @@ def _open_path(
     if window is not None:
         command += ["--range", *map(str, window)]
     command += [f"--{name}" for name, is_on in switches.items() if is_on]
+    command += ["--history", str(history)] if switches["live"] else []
     return subprocess.Popen(command)  # noqa: S603 (this interpreter)
 
 

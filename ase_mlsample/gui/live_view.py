@@ -40,6 +40,8 @@ class LiveView:
         ensemble.
     color, log
         As for `open_viewer`.
+    history
+        Frames that are kept for stepping back; the plots keep all.
     plot
         Whether to open the window with the plots.
 
@@ -61,11 +63,12 @@ class LiveView:
         spread: bool = True,
         color: str = "force_sigma",
         log: bool = False,
+        history: int = 200,
         plot: bool = True,
     ) -> None:
         require_window()
         self.dynamics, self.spread = dynamics, spread
-        self._options: dict[str, Any] = {"color": color, "log": log, "plot": plot}
+        self._options: dict[str, Any] = {"color": color, "log": log, "history": history, "plot": plot}
         if path is None:
             folder = Path(tempfile.mkdtemp(prefix="mlsample-view-"))
             weakref.finalize(self, rmtree, folder, ignore_errors=True)

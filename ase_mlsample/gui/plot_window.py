@@ -134,7 +134,7 @@ class PlotWindow:
             return
         frame = row - self.viewer.row() + int(self.viewer.frame)
         if frame < 0:
-            self.note.config(text=f"frame {row} is no longer kept; --history keeps more")
+            self.note.config(text=f"frame {row} is no longer kept; a longer history keeps more")
             return
         self.note.config(text="")
         self.viewer.set_frame(frame)

@@ -93,7 +93,7 @@ def test_a_path_is_opened_by_the_verb(view, started, tmp_path):
     found = [process.command[3:] for process in started]
     assert found == [
         [str(tmp_path / "a.extxyz"), "--color", "force_sigma", "--range", "0.0", "0.5", "--log"],
-        [str(tmp_path / "later.extxyz"), "--color", "force_sigma", "--live", "--plot"],
+        [str(tmp_path / "later.extxyz"), "--color", "force_sigma", "--live", "--plot", "--history", "200"],
     ]
 
 

@@ -64,7 +64,13 @@ def test_a_biased_run_of_an_ensemble(atoms, rng):
         calc.get_spread(bare).calibrated.force_sigma, abs=1e-5
     )  # the file keeps eight decimals of positions
     assert view.window.args == (view.path,)
-    assert view.window.options == {"live": True, "color": "force_sigma", "log": False, "plot": True}
+    assert view.window.options == {
+        "live": True,
+        "color": "force_sigma",
+        "log": False,
+        "history": 200,
+        "plot": True,
+    }
     assert "force_sigma" not in atoms.arrays  # the user's atoms are left as they are
 
 
