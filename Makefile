@@ -15,7 +15,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt CMakeLists.txt $(NATIVE)
 	@touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
-	@$(PIP) -e '.[test,lint,peers,parsl,dask]'
+	@$(PIP) -e '.[test,lint,peers,parsl,dask,notebook]'
 	@touch $@
 
 $(VENV)/.documented: $(VENV)/.installed

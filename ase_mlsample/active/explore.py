@@ -115,7 +115,9 @@ def explore(
         dynamics.explorer, dynamics.arguments, gate=trust_gate(lo, hi, level), limits=limits, carried=carried
     )
     surface = _surface(calculator, dynamics.uncertainty_bias)
-    frames, run = _followed(explorer, surface, atoms, rng=rng, live=live)
+    # of the relative measure, they are no limits of the σ that is shown
+    limits_shown = {"trust_lo": lo, "trust_hi": hi} if level is None else {}
+    frames, run = _followed(explorer, surface, atoms, rng=rng, live=live, notes=limits_shown)
     kept = [frame for frame in frames if frame.info.get("stop_reason", "running") not in _CERTAIN]
     passed = [frame for frame in frames if frame.info.get("stop_reason", "running") in _CERTAIN]
     if passed:
@@ -150,6 +152,7 @@ def _followed(
     *,
     rng: np.random.Generator,
     live: tuple[str, str] | None,
+    notes: Mapping[str, float],
 ) -> tuple[list[Atoms], dict[str, Any]]:
     """All frames of a trajectory, shown as they come, and what became of it."""
     frames: list[Atoms] = []
@@ -158,7 +161,7 @@ def _followed(
         if live is not None:
             from ase_mlsample.active.live import LiveFrames
 
-            shown = stack.enter_context(LiveFrames(Path(live[0]), live[1]))
+            shown = stack.enter_context(LiveFrames(Path(live[0]), live[1], notes=notes))
         generator = cast(
             "Generator[Atoms, None, RunSummary | None]", explorer.explore(calculator, atoms, rng)
         )

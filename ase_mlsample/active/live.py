@@ -13,6 +13,7 @@ import os
 import shutil
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class LiveFrames:
     name : of the trajectory, which becomes the name of its file.
     interval_s : least time between two frames; the first frame, and one that says why the trajectory ended,
         are always written.
+    notes : plain values that are added to the ``info`` of what is shown.
 
     Raises
     ------
@@ -52,12 +54,20 @@ class LiveFrames:
         The name is not that of a file, or the interval is negative.
     """
 
-    def __init__(self, folder: Path, name: str, *, interval_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        *,
+        interval_s: float = 1.0,
+        notes: Mapping[str, Any] | None = None,
+    ) -> None:
         if not name or name.startswith(".") or Path(name).name != name:
             raise ValueError(f"name {name!r} cannot be that of a file; use letters, digits and dashes")
         if not interval_s >= 0:
             raise ValueError(f"interval_s must be zero or more seconds, got {interval_s!r}")
         self.folder, self.name, self.interval_s = Path(folder), name, interval_s
+        self.notes = dict(notes or {})
         self.path = self.folder / f"{name}.extxyz"
         self._temporary = self.folder / f".{name}.{os.getpid()}.tmp"
         self._due = -np.inf
@@ -84,7 +94,7 @@ class LiveFrames:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._temporary.write_text(_text(atoms, self.name))
+            self._temporary.write_text(_text(atoms, self.name, self.notes))
             self._temporary.replace(self.path)  # whoever reads has the frame before or this one, both whole
         except (
             OSError,
@@ -146,7 +156,7 @@ def is_abandoned(atoms: Atoms, *, now: float | None = None) -> bool:
     return age > _ABANDONED_AFTER_S
 
 
-def _text(atoms: Atoms, name: str) -> str:
+def _text(atoms: Atoms, name: str, notes: Mapping[str, Any]) -> str:
     """Extended XYZ of what can be shown of a frame."""
     shown = Atoms(atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     shown.info = {
@@ -155,7 +165,7 @@ def _text(atoms: Atoms, name: str) -> str:
         "live_host": socket.gethostname(),
         "live_time": time.time(),
     }
-    for key, value in atoms.info.items():
+    for key, value in {**atoms.info, **notes}.items():
         # a line break would end the header, and an empty text would swallow the next word
         plain = " ".join(value.split()) if isinstance(value, str) else value
         if _is_plain(plain) and plain != "" and key not in _RESERVED:

@@ -6,6 +6,9 @@ atom, |F|, |ΔF| where there are forces and labels, and the lengths of vectors.
 
 With --live the window follows a run that is at work, or a trajectory file that grows: it shows the newest
 frame, keeps some for stepping back (Page Up, Page Down), and follows again at the newest one (End).
+
+With --plot (or Scalars > Plots) a second window draws collective variables, bias, disagreement with the trust
+window, and energies over time or frames; it grows with the run, and a click on a point shows its frame.
 """
 
 from __future__ import annotations
@@ -20,12 +23,13 @@ mlsample view runs/silicon
 mlsample view runs/silicon --generation 2
 mlsample view candidates.extxyz --color energy_sigma --range 0 0.1
 mlsample view runs/silicon --live --log
+mlsample view runs/md --live --plot
 mlsample view md.extxyz --live --color force"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument("path", type=Path, help="a run's directory, or a file that ASE reads")
+    parser.add_argument("path", type=Path, help="directory of a run or an md, or a file that ASE reads")
     parser.add_argument("--generation", type=int, help="of a run: the generation to show (the last)")
     parser.add_argument(
         "--color",
@@ -37,6 +41,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="ends of the colour scale (as found)"
     )
     parser.add_argument("--log", action="store_true", help="logarithmic colour scale")
+    parser.add_argument(
+        "--plot", action="store_true", help="plots, too: variables, bias, disagreement, energy over time"
+    )
     parser.add_argument("--live", action="store_true", help="follow a run at work, or a file that grows")
     parser.add_argument("--history", type=int, default=200, help="live: frames kept to step back (200)")
     parser.add_argument("--interval", type=float, default=0.5, help="live: seconds between looks (0.5)")
@@ -51,15 +58,11 @@ def run(args: Namespace) -> int:
 
 
 def _run_still(args: Namespace, window: tuple[float, float] | None) -> int:
-    from ase.io import read
-
     from ase_mlsample.gui import open_viewer
+    from ase_mlsample.gui.run_files import md_trajectory, read_shown
     from ase_mlsample.gui.scalars import pick_scalar, value_range
 
-    path = _candidates(args.path, args.generation)
-    frames = read(path, index=":")
-    if not frames:
-        raise ValueError(f"{path} holds no structures")
+    path, frames = read_shown(args.path, args.generation)
     scalar = pick_scalar(frames, args.color)
     found = None if scalar is None else value_range(scalar, frames)
     if scalar is None:
@@ -67,7 +70,11 @@ def _run_still(args: Namespace, window: tuple[float, float] | None) -> int:
     elif found is not None:
         unit = f" {scalar.unit}" if scalar.unit else ""
         print(f"{path}: {len(frames)} frames, {args.color} from {found[0]:.3g} to {found[1]:.3g}{unit}")
-    open_viewer(frames, args.color, window=window, log=args.log, title=str(path)).run()
+    md = args.path if md_trajectory(args.path) is not None else None
+    viewer = open_viewer(
+        frames, args.color, window=window, log=args.log, title=str(path), plot=args.plot, md=md
+    )
+    viewer.run()
     return 0
 
 
@@ -79,30 +86,13 @@ def _run_live(args: Namespace, window: tuple[float, float] | None) -> int:
     if not args.path.exists() and not args.path.absolute().parent.is_dir():
         raise FileNotFoundError(f"{args.path} is not there, nor is the folder that it would be in")
     viewer = open_live(
-        args.path, args.color, window=window, log=args.log, history=args.history, interval_s=args.interval
+        args.path,
+        args.color,
+        window=window,
+        log=args.log,
+        history=args.history,
+        interval_s=args.interval,
+        plot=args.plot,
     )
     viewer.run()
     return 0
-
-
-def _candidates(path: Path, generation: int | None) -> Path:
-    if path.is_file() and generation is not None:
-        raise ValueError(f"--generation is of a run's directory, and {path} is a file")
-    if path.is_file():
-        return path
-    if not path.is_dir():
-        raise FileNotFoundError(f"{path} is neither a run's directory nor a file")
-    files = sorted(path.glob("candidates/*.extxyz"))
-    if generation is not None:
-        files = [file for file in files if _number(file) == generation]
-    if not files:
-        which = "" if generation is None else f" of generation {generation}"
-        raise FileNotFoundError(
-            f"{path}/candidates has no extxyz file{which}: nothing was proposed there yet"
-        )
-    return files[-1]
-
-
-def _number(file: Path) -> int:
-    digits = "".join(c for c in file.stem if c.isdigit())
-    return int(digits) if digits else -1

@@ -1,12 +1,22 @@
-"""The ASE GUI for this package's frames: colours by per-atom scalars, and a live view of a run."""
+"""What one sees: the ASE GUI with colours and plots, a live view of a run, and maps in notebooks."""
 
 from typing import TYPE_CHECKING
 
 from ase_mlsample._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from ase_mlsample.gui.live_view import LiveView
+    from ase_mlsample.gui.notebook import open_notebook
     from ase_mlsample.gui.opening import open_live, open_viewer
 
-__all__ = ["open_live", "open_viewer"]
+__all__ = ["LiveView", "open_live", "open_notebook", "open_viewer"]
 
-__getattr__, __dir__ = lazy_names(__name__, {"open_live": "opening", "open_viewer": "opening"})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "LiveView": "live_view",
+        "open_live": "opening",
+        "open_notebook": "notebook",
+        "open_viewer": "opening",
+    },
+)

@@ -8,6 +8,7 @@ import tkinter
 from ase import Atoms
 
 from ase_mlsample.gui.following import Follower, FrameHistory
+from ase_mlsample.gui.frame_numbers import FrameNumbers
 from ase_mlsample.gui.scalars import pick_scalar
 from ase_mlsample.gui.sources import FrameSource, News
 from ase_mlsample.gui.window import Viewer
@@ -57,7 +58,7 @@ class LiveViewer(Viewer):
         if not interval_s > 0:
             raise ValueError(f"interval must be a positive number of seconds, got {interval_s!r}")
         self.source, self.interval_s = source, interval_s
-        self.kept, self.follower = FrameHistory(history), Follower()
+        self.kept, self.follower, self._seen = FrameHistory(history), Follower(), FrameNumbers()
         self.follower.everything = source.is_single
         self._wanted: str | None = color
         self._timer: str | None = None
@@ -83,6 +84,10 @@ class LiveViewer(Viewer):
             rest = max(self.interval_s, _REST * (time.monotonic() - began))
             self._timer = self.window.win.after(int(1000 * rest), self.look)
 
+    def numbers(self) -> FrameNumbers:
+        """What all frames seen so far are in numbers, also those that are no longer kept."""
+        return self._seen
+
     def exit(self, event: object = None) -> None:
         """Close the window."""
         if self._timer is not None:
@@ -105,6 +110,7 @@ class LiveViewer(Viewer):
         if not new:
             self.status.status(self.atoms)
             return
+        self._seen.add(new)
         first = not self.kept.frames
         position = self.kept.add(new, 0 if first else self.frame)
         if self._wanted is not None:

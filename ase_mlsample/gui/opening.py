@@ -23,6 +23,8 @@ def open_viewer(
     window: tuple[float, float] | None = None,
     log: bool = False,
     title: str = "",
+    plot: bool = False,
+    md: Path | None = None,
 ) -> Viewer:
     """Build the ASE GUI on frames, coloured by a per-atom scalar, with a menu of all of them.
 
@@ -39,6 +41,10 @@ def open_viewer(
         Whether the colour scale is logarithmic.
     title
         Of the window.
+    plot
+        Open the window with the plots, too.
+    md
+        Folder of ``mlsample md`` that the frames are of; the plots have its free energy.
 
     Returns
     -------
@@ -59,9 +65,15 @@ def open_viewer(
     if not frames:
         raise ValueError("there are no structures to show")
     with _display():
+        from ase_mlsample.gui.run_estimate import RunEstimate
         from ase_mlsample.gui.window import Viewer
 
-        return Viewer(frames, color=color, window=window, log=log, title=title)
+        viewer = Viewer(frames, color=color, window=window, log=log, title=title)
+        if md is not None:
+            viewer.estimate = RunEstimate(md)
+        if plot:
+            viewer.show_plots()
+        return viewer
 
 
 def open_live(
@@ -72,13 +84,15 @@ def open_live(
     log: bool = False,
     history: int = 200,
     interval_s: float = 0.5,
+    plot: bool = False,
 ) -> LiveViewer:
     """Build a viewer that follows a run, or a trajectory file that grows.
 
     Parameters
     ----------
     path
-        Folder of a run, or a file; it may not be there yet, and then a name with a suffix is that of a file.
+        Folder of a run or of an md, or a file; it may not be there yet, and then a name with a suffix is that
+        of a file.
     color
         Key of the scalar to colour by, as in `open_viewer`.
     window
@@ -89,6 +103,8 @@ def open_live(
         Frames that are kept for stepping back.
     interval_s
         Time between two looks.
+    plot
+        Open the window with the plots, too.
 
     Returns
     -------
@@ -105,11 +121,22 @@ def open_live(
     path = Path(path)
     with _display():
         from ase_mlsample.gui.live import LiveViewer
+        from ase_mlsample.gui.run_estimate import RunEstimate
+        from ase_mlsample.gui.run_files import md_trajectory
         from ase_mlsample.gui.sources import FileSource, RunSource
 
+        trajectory = md_trajectory(path)
+        path = trajectory or path
         is_run = path.is_dir() or (not path.exists() and not path.suffix)
         source = RunSource(path) if is_run else FileSource(path)
-        return LiveViewer(source, color=color, window=window, log=log, history=history, interval_s=interval_s)
+        viewer = LiveViewer(
+            source, color=color, window=window, log=log, history=history, interval_s=interval_s
+        )
+        if trajectory is not None:
+            viewer.estimate = RunEstimate(trajectory.parent)
+        if plot:
+            viewer.show_plots()
+        return viewer
 
 
 @contextmanager

@@ -17,7 +17,10 @@ from ase.gui.status import Status
 
 from ase_mlsample.gui.captions import describe
 from ase_mlsample.gui.color_bar import ColorBar
+from ase_mlsample.gui.frame_numbers import FrameNumbers
+from ase_mlsample.gui.plot_window import PlotWindow
 from ase_mlsample.gui.range_window import RangeWindow
+from ase_mlsample.gui.run_estimate import RunEstimate
 from ase_mlsample.gui.scalars import Scalar, colors, find_scalars, pick_scalar, value_range
 
 __all__ = ["Viewer"]
@@ -71,6 +74,9 @@ class Viewer(GUI):  # type: ignore[misc]
         self._ranges: dict[str, Window | None] = {}  # over all frames
         self._most: dict[str, Window | None] = {}  # without outliers
         self._range_window: RangeWindow | None = None
+        self.plot_window: PlotWindow | None = None
+        self.estimate: RunEstimate | None = None  # of the free energy, for the plots
+        self._numbers, self._counted = FrameNumbers(), (-1, 0)
         self.movie_window: Any = None
         scalar = None if color is None else pick_scalar(frames, color)
         super().__init__(_Frames(list(frames)), expr="")  # no window with graphs
@@ -156,6 +162,25 @@ class Viewer(GUI):  # type: ignore[misc]
         """All that the frames can be coloured by."""
         return find_scalars(self.images)
 
+    def numbers(self) -> FrameNumbers:
+        """What the frames are in numbers, in their order."""
+        state = self.images.version, len(self.images)
+        if self._counted != state:
+            self._numbers, self._counted = FrameNumbers(self.images), state
+        return self._numbers
+
+    def row(self) -> int:
+        """Place of the frame shown in `numbers`, which may know of frames that are no longer kept."""
+        return len(self.numbers()) - len(self.images) + int(self.frame)
+
+    def show_plots(self) -> PlotWindow:
+        """Open the window with variables, bias, disagreement and energies over time."""
+        if self.plot_window is not None and self.plot_window.exists:
+            self.plot_window.win.lift()
+        else:
+            self.plot_window = PlotWindow(self)
+        return self.plot_window
+
     # what follows replaces methods of ASE's GUI
 
     def get_colors(self, rgb: bool = False) -> Any:
@@ -188,6 +213,8 @@ class Viewer(GUI):  # type: ignore[misc]
         super().set_frame(frame, focus or lost)
         if self.heading:
             self.window.title = f"{self.heading} — frame {self.frame + 1} of {len(self.images)}"
+        if self.plot_window is not None and self.plot_window.exists:
+            self.plot_window.update()
 
     def colors_window(self, key: str | None = None) -> RangeWindow:  # noqa: ARG002 (how ASE calls it)
         """Open the window with the scalars and the ends of the scale."""
@@ -249,6 +276,8 @@ class Viewer(GUI):  # type: ignore[misc]
         menu.add_radiobutton(label="Range …", variable=self._scope, value="fixed", command=self._ask_range)
         menu.add_checkbutton(label="Logarithmic scale", variable=self._log, command=self.draw)
         menu.add_checkbutton(label="Colour bar", variable=self._show_bar, command=self.draw)
+        menu.add_separator()
+        menu.add_command(label="Plots …", command=self.show_plots)
 
     def _color_by_neighbors(self) -> None:
         self.scalar, self.colormode = None, "neighbors"
@@ -272,13 +301,22 @@ class Viewer(GUI):  # type: ignore[misc]
 
 
 class _Frames(Images):  # type: ignore[misc]
-    """ASE's list of frames, which need not be of one system."""
+    """ASE's list of frames, which need not be of one system; `version` changes when they are replaced."""
+
+    version = 0
 
     def initialize(self, images: list[Atoms], filenames: list[str | None] | None = None) -> None:
         """Take other frames."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Not all images have the same boundary")
             super().initialize(images, filenames)
+        self.version += 1
+
+    def repeat_images(self, repeat: Any) -> None:
+        """Repeat cells; the frames stay what they are in numbers."""
+        version = self.version
+        super().repeat_images(repeat)
+        self.version = version
 
 
 class _FrameStatus(Status):  # type: ignore[misc]

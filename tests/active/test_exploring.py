@@ -191,6 +191,9 @@ class TestLive:
 
         def watched(self, atoms):
             publish(self, atoms)
+            seen = read(self.path)
+            assert (seen.info["trust_lo"], seen.info["trust_hi"]) == (1e3, 1e4)
+            assert "trust_lo" not in atoms.info
             shown.append((self.path.exists(), atoms.info["time_fs"], "force_sigma" in atoms.arrays))
 
         monkeypatch.setattr(live.LiveFrames, "publish", watched)
@@ -217,9 +220,9 @@ class TestLive:
         opened = []
 
         class Recorded(live.LiveFrames):
-            def __init__(self, folder, name):
+            def __init__(self, folder, name, **notes):
                 opened.append((folder, name))
-                super().__init__(folder, name)
+                super().__init__(folder, name, **notes)
 
         monkeypatch.setattr(live, "LiveFrames", Recorded)
         values |= {"live": wanted, "stop": {"max_generations": 2}}

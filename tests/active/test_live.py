@@ -38,6 +38,13 @@ def test_a_frame_is_there_whole_and_says_whose_it_is(tmp_path, atoms):
     assert list((tmp_path / "live").iterdir()) == []
 
 
+def test_notes_are_in_what_is_shown_alone(tmp_path, atoms):
+    with LiveFrames(tmp_path, "a", notes={"trust_lo": 0.2}) as live:
+        live.publish(atoms)
+        assert read(live.path).info["trust_lo"] == 0.2
+    assert "trust_lo" not in atoms.info
+
+
 def test_the_first_frame_is_always_shown_and_others_when_due(tmp_path, atoms, clock):
     live = LiveFrames(tmp_path, "a", interval_s=2.0)
     times = []

@@ -19,11 +19,11 @@ def shown(monkeypatch):
         def run(self):
             pass
 
-    def still(frames, color, *, window, log, title):
+    def still(frames, color, *, window, log, title, plot, md):
         calls.append((len(frames), color, window, log, title))
         return Gui()
 
-    def live(path, color, *, window, log, history, interval_s):
+    def live(path, color, *, window, log, history, interval_s, plot):
         calls.append((path, color, window, log, history, interval_s))
         return Gui()
 

@@ -36,6 +36,8 @@ NOT_RUN: dict[tuple[str, str], int] = {
     ("docs/committees.md", "needs CHGNet"): 1,
     ("docs/committees.md", "needs MACE"): 2,
     ("docs/committees.md", "needs models of deepmd-kit"): 2,
+    ("docs/howto/looking.md", "needs a notebook"): 1,
+    ("docs/howto/looking.md", "needs a screen"): 1,
     ("docs/references.md", "needs pw.x"): 1,
     ("docs/tutorials/aluminium.md", "needs the model of the whole example"): 1,
     ("docs/tutorials/own_classes.md", "needs my_samplers.py beside it"): 1,

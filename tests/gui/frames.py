@@ -18,3 +18,14 @@ def coloured():
 def bare():
     """Two atoms and nothing else."""
     return bulk("Si")
+
+
+def biased(k):
+    """Frame k of a biased run with an ensemble: variable, bias, energy, time, and all of `coloured`."""
+    atoms = coloured()
+    for name in ("temperature_K", "stop_reason", "generation"):
+        del atoms.info[name]
+    atoms.info |= {"cv": 1.0 - 0.1 * k, "cv_names": "order", "bias": 0.1 * k, "time_fs": 500.0 * k}
+    atoms.info |= {"energy_std": 0.04, "trust_lo": 0.5, "trust_hi": 20.0}
+    atoms.calc.results["energy"] = -32.0
+    return atoms
