@@ -32,7 +32,7 @@ __all__ = ["deep_potential_start", "new_parameters"]
 #: "auto" `sel`: so many per cent more than the most neighbours in the data, rounded up to a multiple.
 _SEL_PERCENT, _SEL_MULTIPLE = 10, 4
 #: What a step may move the argument of a first layer's tanh by, at the first learning rate.
-_FARTHEST = 1.28
+_FARTHEST = 0.3
 #: Frames by which features are centred and the first offset of the energies is found.
 _SAMPLE_FRAMES = 128
 

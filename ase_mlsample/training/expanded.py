@@ -26,15 +26,16 @@ __all__ = ["ExpandedNetworks"]
 #: Largest error of the polynomials beside the networks, relative to their values: that of the precision.
 _TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
 # Features that hardly vary in the data must not be blown up where the model is used outside of them.
-_LEAST_SPREAD = 0.02
-_CHUNK_ATOMS = 1024
+_LEAST_SPREAD, _LEAST_RATIO = 0.02, 0.1
+_CHUNK_ATOMS, _MOST_ATOMS = 1024, 2048
 
 
 class ExpandedNetworks(nn.Module):
     """The networks of all members as functions of the moments of a data set.
 
-    The features that enter the fitting networks vary little about a large mean. For the optimiser's sake
-    these networks are ones of centred features, (D − shift)·slope; `model` folds that into the first layers.
+    The features D that enter the fitting networks vary little about a large mean, and all alike: embedding
+    functions resemble each other. For the optimiser's sake these networks are ones of centred and mixed
+    features, Lᵀ D R − shift; `model` folds that into the first layers.
 
     Parameters
     ----------
@@ -45,21 +46,24 @@ class ExpandedNetworks(nn.Module):
 
     Attributes
     ----------
-    shift, slope
-        (T, M, L) and (T, M, 1) by element of the centre; 0 and 1 until `centre`.
+    left, right, shift
+        (T, M, W, W), (T, M, A, A) and (T, M, W A) by element of the centre, for W embedding functions and A
+        of them in the axis; 1, 1 and 0 until `centre`.
     """
 
+    left: Tensor
+    right: Tensor
     shift: Tensor
-    slope: Tensor
 
     def __init__(self, networks: DeepPotentialNetworks, expansion: Expansion) -> None:
         super().__init__()
         self.networks = networks
         self.expansion = expansion
-        p = networks.definition
-        shape = (len(p.symbols), networks.n_members, p.length)
-        self.register_buffer("shift", torch.zeros(shape, dtype=networks.dtype))
-        self.register_buffer("slope", torch.ones(*shape[:2], 1, dtype=networks.dtype))
+        p, dtype = networks.definition, networks.dtype
+        shape = (len(p.symbols), networks.n_members)
+        for name, n in (("left", p.length // p.axis_neurons), ("right", p.axis_neurons)):
+            self.register_buffer(name, torch.eye(n, dtype=dtype).repeat(*shape, 1, 1))
+        self.register_buffer("shift", torch.zeros(*shape, p.length, dtype=dtype))
 
     @property
     def n_members(self) -> int:
@@ -87,8 +91,8 @@ class ExpandedNetworks(nn.Module):
         """A model with these weights, of plain features; otherwise like another one."""
         plain = copy.deepcopy(self.networks)
         for centre in range(len(plain.symbols)):
-            slope, shift = self.slope[centre], self.shift[centre]
-            _change_inputs(plain.fitting(centre), slope, -slope * shift)
+            left, right = self.left[centre].double(), self.right[centre].double()
+            _mix_inputs(plain.fitting(centre), left, right, -self.shift[centre].double())
         return plain.model(like, **changes)
 
     @torch.no_grad()
@@ -101,17 +105,18 @@ class ExpandedNetworks(nn.Module):
         spread: float = 1.0,
         untouched: Collection[int] = (),
     ) -> None:
-        """Take shift and slope from the features of the given atoms; to be called once.
+        """Take `left`, `right` and `shift` from the features of the given atoms; to be called once.
 
-        Features keep their proportions: they are divided by the root mean square of all their deviations, at
-        least a fiftieth of the root mean square of their means (and by 1 where all are 0).
+        L and R are inverse square roots of the features' covariances over rows and over columns, in which no
+        eigenvalue counts as less than a hundredth of the largest; the features are then divided by the root
+        mean square of all their deviations, at least a fiftieth of the root mean square of their means.
 
         Parameters
         ----------
         moments, species
             As for `energies_and_gradient`.
         keep
-            Whether the networks are to answer as before; otherwise their weights are taken to be of centred
+            Whether the networks are to answer as before; otherwise their weights are taken to be of mixed
             features of spread 1.
         spread
             What the root mean square is to be. Networks are the same with any (weights are divided by it),
@@ -121,29 +126,42 @@ class ExpandedNetworks(nn.Module):
         """
         for centre in range(len(self.networks.symbols)):
             own = moments[species == centre]
+            own = own[:: -(-len(own) // _MOST_ATOMS) or 1]
             if not len(own) or centre in untouched:
                 continue
-            mean, rms = self._deviations(centre, own)
-            self.shift[centre], self.slope[centre] = mean, spread / rms
+            plain = self._statistics(centre, own)
+            self.left[centre] = _inverse_root(plain[1], plain[0])
+            rows_mixed = self._statistics(centre, own)
+            self.right[centre] = _inverse_root(rows_mixed[2], rows_mixed[0])
+            mean, covariance, _ = self._statistics(centre, own)
+            variance = covariance.diagonal(dim1=1, dim2=2).mean(dim=1)
+            rms = torch.maximum(variance, _LEAST_SPREAD**2 * mean.square().mean(dim=1)).sqrt()
+            # all features are 0 where no atom of the element has a neighbour
+            scale = (spread / torch.where(rms > 0, rms, 1.0))[:, None]
+            self.left[centre] *= scale.unsqueeze(2)
+            self.shift[centre] = mean * scale
+            fitting = self.networks.fitting(centre)
             if keep:
-                _change_inputs(self.networks.fitting(centre), rms / spread, mean)
+                left, right = (torch.linalg.inv(m[centre].double()) for m in (self.left, self.right))
+                _mix_inputs(fitting, left, right, plain[0])
             else:
-                _change_inputs(self.networks.fitting(centre), torch.ones_like(rms) / spread, 0.0 * mean)
+                fitting.weights[0].div_(spread)
 
-    def _deviations(self, centre: int, moments: Tensor) -> tuple[Tensor, Tensor]:
-        """Means (M, L) of the features of an element's atoms, and one root mean square deviation (M, 1)."""
-        total = torch.zeros_like(self.shift[0]).double()
-        squares = torch.zeros_like(total[:, 0])
+    def _statistics(self, centre: int, moments: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the features of an element's atoms, mean (M, L), covariances of rows (M, W, W) and columns."""
+        p, n_members = self.networks.definition, self.n_members
+        shape = (n_members, -1, p.length // p.axis_neurons, p.axis_neurons)
+        sums: list[Tensor] = []
         for part in torch.split(moments, _CHUNK_ATOMS):
-            features = self._features(part, *self._coefficients(centre))[1].double()
-            total += features.sum(dim=1)
-            squares += features.square().sum(dim=(1, 2))
-        mean = total / len(moments)
-        of_means = mean.square().mean(dim=1)
-        variance = squares / (len(moments) * mean.shape[1]) - of_means
-        rms = torch.maximum(variance, _LEAST_SPREAD**2 * of_means).sqrt()
-        # all features are 0 where no atom of the element has a neighbour
-        return mean, torch.where(rms > 0, rms, 1.0)[:, None]
+            features = self._features(part, *self._coefficients(centre))[1].double().view(shape)
+            by_row = features.transpose(1, 2).flatten(2)
+            by_column = features.flatten(1, 2)
+            found = [features.sum(dim=1), by_row @ by_row.mT, by_column.mT @ by_column]
+            sums = found if not sums else [a + b for a, b in zip(sums, found, strict=True)]
+        mean = sums[0] / len(moments)
+        rows = (sums[1] / len(moments) - mean @ mean.mT) / shape[3]
+        columns = (sums[2] / len(moments) - mean.mT @ mean) / shape[2]
+        return mean.flatten(1), rows, columns
 
     @torch.no_grad()
     def deviation(self) -> float:
@@ -186,27 +204,24 @@ class ExpandedNetworks(nn.Module):
     def _features(
         self, moments: Tensor, radial: Tensor, angular: Tensor, constant: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """T, transposed, (M, n, 4, W) and D (M, n, L) of n atoms of an element."""
+        """T L beside the axis of T times R, (M, n, 4, W + A), and Lᵀ D R, (M, n, W A), of atoms."""
         n_atoms = len(moments)
         by_component = moments.view(n_atoms, 4, -1)
         rows = (by_component[:, 0] @ radial + constant).unsqueeze(2)
         others = by_component[:, 1:].flatten(0, 1) @ angular
         matrix = torch.cat((rows, others.view(self.n_members, n_atoms, 3, -1)), dim=2)
         axis = self.networks.definition.axis_neurons
-        return matrix, (matrix.mT @ matrix[..., :axis]).flatten(2)
+        return matrix, (matrix[..., :-axis].mT @ matrix[..., -axis:]).flatten(2)
 
     def _of_element(self, centre: int, moments: Tensor) -> tuple[Tensor, Tensor]:
-        radial, angular, constant = self._coefficients(centre)  # (M, T K, W) twice, (M, 1, W)
+        radial, angular, constant = self._coefficients(centre)
         matrix, features = self._features(moments, radial, angular, constant)
         axis = self.networks.definition.axis_neurons
         n_atoms, n_members = len(moments), self.n_members
-        slope = self.slope[centre].unsqueeze(1)
-        centred = (features - self.shift[centre].unsqueeze(1)) * slope
+        centred = features - self.shift[centre].unsqueeze(1)
         energies, back = self.networks.fitting(centre).with_gradient(centred)
-        back = (back * slope).reshape(n_members, n_atoms, -1, axis)
-        by_matrix = matrix[..., :axis] @ back.mT
-        by_axis = by_matrix[..., :axis] + matrix @ back
-        by_matrix = torch.cat((by_axis, by_matrix[..., axis:]), dim=-1)
+        back = back.reshape(n_members, n_atoms, -1, axis)
+        by_matrix = torch.cat((matrix[..., -axis:] @ back.mT, matrix[..., :-axis] @ back), dim=-1)
         by_radial = (by_matrix[:, :, 0] @ radial.mT).unsqueeze(2)
         by_angular = by_matrix[:, :, 1:].flatten(1, 2) @ angular.mT
         gradient = torch.cat((by_radial, by_angular.view(n_members, n_atoms, 3, -1)), dim=2)
@@ -215,7 +230,8 @@ class ExpandedNetworks(nn.Module):
     def _coefficients(self, centre: int) -> tuple[Tensor, Tensor, Tensor]:
         """What the moments of an element are multiplied with: for the first row of T, and for the others.
 
-        Also the share of empty slots: the first row's functions are taken off their value at infinity.
+        (M, T K, W + A) both: the functions mixed by L, and those of the axis by R. Also the share of empty
+        slots, (M, 1, W + A): the first row's functions are taken off their value at infinity.
         """
         p, dtype = self.networks.definition, self.dtype
         transform = (self.expansion.transform / p.n_slots).to(dtype)
@@ -229,16 +245,36 @@ class ExpandedNetworks(nn.Module):
             radial.append(transform @ (weighted[:, :-1] - at_infinity))
             angular.append(transform @ embedded[:, :-1] / std_angular.to(dtype))
             constant.append(at_infinity * (p.slots[neighbour] / p.n_slots))
-        return torch.cat(radial, dim=1), torch.cat(angular, dim=1), torch.stack(constant).sum(dim=0)
+        left, right = self.left[centre], self.right[centre]
+
+        def mixed(functions: Tensor) -> Tensor:
+            return torch.cat((functions @ left, functions[..., : p.axis_neurons] @ right), dim=-1)
+
+        return (
+            mixed(torch.cat(radial, dim=1)),
+            mixed(torch.cat(angular, dim=1)),
+            mixed(torch.stack(constant).sum(dim=0)),
+        )
 
 
-def _change_inputs(networks: FittingNetworks, slope: Tensor, shift: Tensor) -> None:
-    """From networks f of x to networks f(x·slope + shift); slope (M, 1), shift (M, L)."""
-    with torch.no_grad():
-        weight, bias = networks.weights[0], networks.biases[0]
-        moved = bias.double() + (weight.double() @ shift.double().unsqueeze(-1)).squeeze(-1)
-        bias.copy_(moved)
-        weight.mul_(slope.unsqueeze(-1))
+@torch.no_grad()
+def _mix_inputs(networks: FittingNetworks, left: Tensor, right: Tensor, shift: Tensor) -> None:
+    """From networks f of x (M, W A) to networks f(leftᵀ x right + shift); (M, W, W), (M, A, A), (M, W A)."""
+    weight, bias = networks.weights[0], networks.biases[0]
+    old = weight.double()
+    bias.copy_(bias.double() + (old @ shift.unsqueeze(-1)).squeeze(-1))
+    mixed = left.unsqueeze(1) @ old.view(*old.shape[:2], left.shape[-1], -1) @ right.unsqueeze(1).mT
+    weight.copy_(mixed.flatten(2))
+
+
+def _inverse_root(covariance: Tensor, mean: Tensor) -> Tensor:
+    """(M, n, n), of a covariance whose least eigenvalues are raised; 1 where features are all zero."""
+    values, vectors = torch.linalg.eigh(covariance)
+    largest = torch.maximum(values[:, -1:], _LEAST_SPREAD**2 * mean.square().mean(dim=1, keepdim=True))
+    raised = values.clamp_min(0.0) + _LEAST_RATIO**2 * largest
+    roots = torch.where(raised > 0, raised, 1.0).rsqrt()
+    # the symmetric root: another machine's eigenvectors give it, too
+    return torch.matmul(vectors * roots.unsqueeze(1), vectors.mT)
 
 
 def _functions(

@@ -84,14 +84,14 @@ class Expansion:
         The derivatives are k U_{k−1} dx/ds, with the polynomials of the second kind.
         """
         slope = 2.0 / self.largest
-        x = s * slope - 1.0
-        first, second = [torch.ones_like(x), x], [torch.ones_like(x), 2.0 * x]
+        twice = 2.0 * (s * slope - 1.0)
+        # both kinds follow the same recurrence
+        both = [torch.ones(2, *s.shape, dtype=s.dtype), torch.stack((0.5 * twice, twice))]
         for _ in range(2, self.terms):
-            first.append(2.0 * x * first[-1] - first[-2])
-            second.append(2.0 * x * second[-1] - second[-2])
-        values = torch.stack(first[: self.terms], dim=-1)
-        orders = slope * torch.arange(1, self.terms, dtype=x.dtype)
-        slopes = torch.stack(second[: self.terms - 1], dim=-1) * orders
+            both.append((twice * both[-1]).sub_(both[-2]))
+        values = torch.stack([first for first, _ in both], dim=-1)
+        orders = slope * torch.arange(1, self.terms, dtype=s.dtype)
+        slopes = torch.stack([second for _, second in both[:-1]], dim=-1) * orders
         return values, torch.nn.functional.pad(slopes, (1, 0))
 
     def deviation(self, at_nodes: Tensor, between: Tensor) -> float:

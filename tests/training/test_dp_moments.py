@@ -1,5 +1,7 @@
 """Training's way to the energies and forces of Deep Potentials, against their definition."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -100,14 +102,31 @@ def test_centred_features_change_nothing_but_the_weights():
     torch.testing.assert_close(after.energies, before.energies, rtol=0, atol=1e-10)
     torch.testing.assert_close(after.gradient, before.gradient, rtol=0, atol=1e-9)
     assert not torch.allclose(networks.networks.fitting(0).weights[0], first)
-    _, plain = networks._features(features.inputs[features.species == 0], *networks._coefficients(0))
-    centred = (plain - networks.shift[0].unsqueeze(1)) * networks.slope[0].unsqueeze(1)
+    _, mixed = networks._features(features.inputs[features.species == 0], *networks._coefficients(0))
+    centred = mixed - networks.shift[0].unsqueeze(1)
     torch.testing.assert_close(centred.mean(dim=1), torch.zeros_like(centred[:, 0]), rtol=0, atol=1e-10)
     assert centred.detach().square().mean(dim=(1, 2)).numpy() == pytest.approx(0.25)
-    assert float(networks.slope[1].std()) == 0.0
+    for matrices in (networks.left, networks.right):
+        assert torch.equal(matrices[1], torch.eye(matrices.shape[-1]).double().expand_as(matrices[1]))
     folded = networks.copy().model(model).tensors()
     for name, array in model.tensors().items():
         np.testing.assert_allclose(folded[name], array, rtol=0, atol=1e-11)
+
+
+def test_mixed_features_vary_alike():
+    """The eigenvalues of their covariances lie closer together, by no more than the bound allows."""
+    model, frames = random_model("Si", n_members=2), crowded("Si")
+    features, networks = expanded(model, frames)
+    plain = networks._statistics(0, features.inputs)[1:]
+    networks.centre(features.inputs, features.species, keep=True)
+    mixed = networks._statistics(0, features.inputs)[1:]
+    for before, after in zip(plain, mixed, strict=True):
+        ratios = [values[:, -1] / values[:, -3] for values in map(torch.linalg.eigvalsh, (before, after))]
+        assert (ratios[1] < ratios[0]).all()
+    conditions = torch.linalg.cond(networks.left[0])
+    assert (conditions < 1.001 * math.sqrt(1 + 1 / 0.1**2)).all()
+    # no sign of an eigenvector is left in it
+    torch.testing.assert_close(networks.left, networks.left.mT, rtol=0, atol=1e-10)
 
 
 def test_energies_are_raised_by_the_biases_that_are_trained():
@@ -168,5 +187,6 @@ def test_an_element_whose_atoms_are_all_alone():
     batch = features.batch(np.arange(2))
     before = predict(networks, batch, 1.0).energies
     networks.centre(features.inputs, features.species, keep=True)
-    assert networks.slope.isfinite().all()
+    assert networks.left.isfinite().all()
+    assert networks.right.isfinite().all()
     torch.testing.assert_close(predict(networks, batch, 1.0).energies, before, rtol=0, atol=1e-10)
