@@ -91,6 +91,11 @@ class ANIModel:
         return self.networks.n_members
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """Precision of the weights."""
+        return np.dtype(str(self.networks.dtype).removeprefix("torch."))
+
+    @property
     def cutoff(self) -> float:
         """Å; the range of all interactions."""
         repulsion = 0.0 if self.repulsion is None else self.repulsion.cutoff(self.symbols)

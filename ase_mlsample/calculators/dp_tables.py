@@ -161,8 +161,9 @@ class EmbeddingTables:
             if intervals == _MOST:
                 raise ValueError(
                     f"the embedding networks are too steep to be tabulated: with {intervals} intervals they "
-                    f"are still off by {error.value:.1e} of their size; use dtype='float64', which evaluates "
-                    "the networks themselves"
+                    f"are still off by {error.value:.1e} of their size; use dtype='float64' (in a run "
+                    "file training: {precision: float64}, with mlsample md --precision float64), which "
+                    "evaluates the networks themselves"
                 )
             intervals *= 2
 

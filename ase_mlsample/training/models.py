@@ -71,7 +71,8 @@ class DeepPotentialSettings(Strict):
     def _consistent(self) -> Self:
         if self.switch_start is not None and self.switch_start > _LATEST_SWITCH * self.cutoff:
             raise ValueError(
-                f"switch_start ({self.switch_start} Å) must be below cutoff ({self.cutoff} Å) by a hundredth of it"
+                f"switch_start ({self.switch_start} Å) must be below cutoff ({self.cutoff} Å) "
+                "by a hundredth of it"
             )
         if self.axis_neurons > self.embedding[-1]:
             raise ValueError(
