@@ -10,8 +10,11 @@ namespace mlsample {
 namespace {
 
 constexpr int64_t kLargest = int64_t(1) << 20;  // widths beyond this are mistakes
+constexpr double kNarrowest = 0.01;             // switch in single precision, in units of the cutoff
 
 [[noreturn]] void invalid(const std::string& message) { throw std::invalid_argument(message); }
+
+bool positive(double x) { return std::isfinite(x) && x > 0; }
 
 template <class T>
 int64_t filled_up(int64_t n) {
@@ -32,18 +35,23 @@ void check_settings(const DeepPotentialSettings<T>& s) {
         invalid("the switch must have 0 <= switch_start < cutoff, not " + std::to_string(s.switch_start) + " and " +
                 std::to_string(s.cutoff));
     }
+    // the distance is rounded to 6e-8 of itself, and the switch's argument to as much of the cutoff over its width
+    if (std::is_same_v<T, float> && s.cutoff - s.switch_start < kNarrowest * s.cutoff) {
+        invalid("in single precision the switch must be at least a hundredth of the cutoff wide, which it is not from " +
+                std::to_string(s.switch_start) + " to " + std::to_string(s.cutoff) + " Å: use float64");
+    }
     if (s.axis < 1 || s.axis > s.outputs || s.outputs > kLargest) {
         invalid("axis must be between 1 and the embeddings' " + std::to_string(s.outputs) + " outputs, not " +
                 std::to_string(s.axis));
     }
     const int64_t centres = static_cast<int64_t>(s.members) * s.num_species;
     for (int64_t k = 0; k < centres; ++k) {
-        if (!std::isfinite(s.mean[k]) || !(s.std_radial[k] > 0) || !(s.std_angular[k] > 0)) {
+        if (!std::isfinite(s.mean[k]) || !positive(s.std_radial[k]) || !positive(s.std_angular[k])) {
             invalid("the statistics must be finite, and the standard deviations positive");
         }
     }
     for (int b = 0; b < s.num_species; ++b) {
-        if (!(s.slots[b] > 0)) invalid("slots must be positive, not " + std::to_string(s.slots[b]));
+        if (!positive(s.slots[b])) invalid("slots must be positive and finite, not " + std::to_string(s.slots[b]));
     }
     if ((s.tables != nullptr) == !s.layers.empty()) invalid("embeddings need either tables or layers");
     if (s.tables && (s.intervals < 1 || s.intervals > kLargest)) {
@@ -60,7 +68,8 @@ template <class T>
 void check_embedding_layers(const DeepPotentialSettings<T>& s) {
     int64_t size = 1;
     for (const LayerWeights<T>& layer : s.layers) {
-        if (layer.inputs != size || layer.outputs < 1 || layer.outputs > kLargest || !layer.bias) {
+        if (!layer.bias) invalid("the layers of the embeddings need biases");
+        if (layer.inputs != size || layer.outputs < 1 || layer.outputs > kLargest) {
             invalid("a layer of the embeddings maps " + std::to_string(layer.inputs) + " to " +
                     std::to_string(layer.outputs) + " numbers, but gets " + std::to_string(size));
         }

@@ -47,7 +47,7 @@ def has_model(directory: Path | str) -> bool:
 
 
 def load_model(directory: Path | str) -> MLCalculator:
-    """The calculator of a generation; a worker loads it once."""
+    """The calculator of a generation, in the precision that it was trained in; a worker loads it once."""
     path = model_file(directory)
     return _load(str(path), path.stat().st_mtime_ns)
 
@@ -55,9 +55,11 @@ def load_model(directory: Path | str) -> MLCalculator:
 @lru_cache(maxsize=1)
 def _load(path: str, _written: int) -> MLCalculator:
     if path.endswith(_NETWORKS):
-        from ase_mlsample.calculators.loading import load_ensemble
+        from ase_mlsample.calculators.loading import ensemble_of
+        from ase_mlsample.calculators.loading import load_model as read_model
 
-        return load_ensemble(path)
+        model = read_model(path)
+        return ensemble_of(model, dtype=model.dtype.name)
     from ase_mlsample.calculators.committee import Committee
 
     described = json.loads(Path(path).read_text())

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ase_mlsample.calculators.aev import AEVParameters
-from ase_mlsample.calculators.model_files import read_model_file, write_model_file
+from ase_mlsample.calculators.model_files import read_model, write_model_file
 from ase_mlsample.calculators.networks import MemberNetworks
 from ase_mlsample.calculators.prediction import Calibration
 from ase_mlsample.calculators.repulsion import Repulsion
@@ -91,6 +91,11 @@ class ANIModel:
         return self.networks.n_members
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """Precision of the weights."""
+        return np.dtype(str(self.networks.dtype).removeprefix("torch."))
+
+    @property
     def cutoff(self) -> float:
         """Å; the range of all interactions."""
         repulsion = 0.0 if self.repulsion is None else self.repulsion.cutoff(self.symbols)
@@ -145,12 +150,7 @@ class ANIModel:
         ValueError
             If it is corrupt, of another program or kind, newer than this package, or incomplete.
         """
-        tensors, description = read_model_file(path, kind=_KIND)
-        try:
-            return cls._from_parts(tensors, description)
-        except (KeyError, TypeError, ValueError) as error:
-            what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-            raise ValueError(f"{os.fspath(path)} is no valid ANI model: {what}") from error
+        return read_model(path, cls._from_parts, kind=_KIND, name="ANI model")
 
     @classmethod
     def _from_parts(

@@ -56,7 +56,7 @@ class DeepPotentialEnsemble(NetworkEnsemble):
     def tabulation_error(self) -> TabulationError | None:
         """What tabulated embeddings are off by, measured between the nodes; None where there are no tables.
 
-        Relative to the largest value and slope of an embedding: a few units of single precision at most.
+        Relative to the largest value and slope of each network: a few units of single precision at most.
         """
         from ase_mlsample.calculators.dp_native import NativeBackend
 

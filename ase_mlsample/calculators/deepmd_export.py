@@ -26,7 +26,8 @@ def model_to_deepmd(model: DeepPotentialModel, paths: Path | Sequence[Path]) -> 
     model : DeepPotentialModel
     paths : path, or sequence of paths
         One for each member: ``.dp``, or with deepmd-kit installed ``.pth`` or ``.pb`` (``dp convert-backend``
-        makes these of a ``.dp`` elsewhere). The calibration is not written.
+        makes these of a ``.dp`` elsewhere). The calibration is not written. Statistics are rounded to the
+        precision of the weights, as deepmd-kit has them.
 
     Raises
     ------

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ase_mlsample.calculators.dp_layers import DenseLayers
 from ase_mlsample.calculators.dp_parameters import DeepPotentialParameters
-from ase_mlsample.calculators.model_files import read_model_file, write_model_file
+from ase_mlsample.calculators.model_files import read_model, write_model_file
 from ase_mlsample.calculators.prediction import Calibration
 from ase_mlsample.calculators.repulsion import Repulsion
 
@@ -214,12 +214,7 @@ class DeepPotentialModel:
         ValueError
             If it is corrupt, of another program or kind, newer than this package, or incomplete.
         """
-        tensors, description = read_model_file(path, kind=_KIND)
-        try:
-            return cls._from_parts(tensors, description)
-        except (KeyError, TypeError, ValueError) as error:
-            what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-            raise ValueError(f"{os.fspath(path)} is no valid Deep Potential: {what}") from error
+        return read_model(path, cls._from_parts, kind=_KIND, name="Deep Potential")
 
     @classmethod
     def from_tensors(

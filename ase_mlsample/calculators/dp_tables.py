@@ -18,7 +18,8 @@ Array = NDArray[np.float64]
 
 #: Intervals of the first table that is tried, and of the last.
 _FEWEST, _MOST = 32, 8192
-#: What the tables may be off by, relative to the largest value and slope: a few units of single precision.
+#: What the tables may be off by, relative to each network's largest value and slope: a few units of single
+#: precision.
 _VALUE, _SLOPE = 3e-7, 3e-6
 #: Å; down to this distance the tables are as exact as that. Closer they are smooth and no more.
 _CLOSEST = 0.3
@@ -111,9 +112,10 @@ class TabulationError(NamedTuple):
     Parameters
     ----------
     value : float
-        Of an embedding, in units of the largest.
+        Of an embedding, in units of the largest value of its network.
     slope : float
-        Of its derivative by τ, in units of the largest.
+        Of its derivative by τ, in units of the largest one of its network, or the largest value where that is
+        larger.
     """
 
     value: float
@@ -159,8 +161,9 @@ class EmbeddingTables:
             if intervals == _MOST:
                 raise ValueError(
                     f"the embedding networks are too steep to be tabulated: with {intervals} intervals they "
-                    f"are still off by {error.value:.1e} of their size; use dtype='float64', which evaluates "
-                    "the networks themselves"
+                    f"are still off by {error.value:.1e} of their size; use dtype='float64' (in a run "
+                    "file training: {precision: float64}, with mlsample md --precision float64), which "
+                    "evaluates the networks themselves"
                 )
             intervals *= 2
 
@@ -189,7 +192,7 @@ def _measured(embeddings: Embeddings, coefficients: Array) -> TabulationError:
     intervals = coefficients.shape[1]
     last = _CLOSEST**-1 / (1.0 + _CLOSEST**-1)
     checked = np.arange(int(np.ceil(last * intervals)))
-    errors = []
+    value_errors, slope_errors = [], []
     for x in (0.25, 0.5, 0.75):
         exact = _at(embeddings, (checked + x) / intervals)
         powers = x ** np.arange(6)
@@ -197,16 +200,22 @@ def _measured(embeddings: Embeddings, coefficients: Array) -> TabulationError:
         table = coefficients[:, checked]
         value = np.einsum("k,pikc->pic", powers, table)
         slope = np.einsum("k,pikc->pic", slopes, table[:, :, 1:])
-        errors.append(
-            (
-                _relative(value - exact.value, exact.value),
-                _relative(slope - exact.slope, exact.slope),
-            )
-        )
-    return TabulationError(*(float(worst) for worst in np.max(errors, axis=0)))
+        largest = _largest(exact.value)
+        value_errors.append(_relative(value - exact.value, largest))
+        # a slope below the value's size adds less to a force than the value itself does
+        slope_errors.append(_relative(slope - exact.slope, np.maximum(_largest(exact.slope), largest)))
+    return TabulationError(max(value_errors), max(slope_errors))
 
 
-def _relative(error: Array, exact: Array) -> float:
-    """The largest error, in units of the largest value."""
-    worst, largest = np.abs(error).max(), np.abs(exact).max()
-    return float(worst / largest) if largest > 0.0 else float("inf") if worst > 0.0 else 0.0
+def _largest(values: Array) -> Array:
+    """(P,) of each network, over places and outputs."""
+    found: Array = np.abs(values).max(axis=(1, 2))
+    return found
+
+
+def _relative(error: Array, unit: Array) -> float:
+    """The largest error of any network, in units (P,) of its own."""
+    worst, nil = _largest(error), unit == 0.0
+    if np.any(worst[nil] > 0.0):
+        return float("inf")
+    return float(np.max(worst[~nil] / unit[~nil], initial=0.0))

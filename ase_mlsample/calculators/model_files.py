@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from ase_mlsample import __version__
 from ase_mlsample._files import write_atomic
 
-__all__ = ["FORMAT_VERSION", "model_kind", "read_model_file", "write_model_file"]
+__all__ = ["FORMAT_VERSION", "model_kind", "read_model", "read_model_file", "write_model_file"]
+
+M = TypeVar("M")
 
 FORMAT = "ase-mlsample model"
 #: Raised when files of the new kind cannot be read by older packages.
@@ -105,6 +107,41 @@ def read_model_file(
         if not np.all(np.isfinite(tensor)):
             raise ValueError(f"{path} is corrupt: {name} holds NaN or infinity")
     return tensors, description
+
+
+def read_model(
+    path: str | os.PathLike[str],
+    made: Callable[[dict[str, NDArray[np.floating[Any]]], dict[str, Any]], M],
+    *,
+    kind: str,
+    name: str,
+) -> M:
+    """The model that a file describes.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    made : callable
+        Makes the model from tensors and description.
+    kind : str
+        What the file should describe.
+    name : str
+        Of such a model, for messages.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        As `read_model_file`, and if the parts make no model.
+    """
+    tensors, description = read_model_file(path, kind=kind)
+    try:
+        return made(tensors, description)
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{os.fspath(path)} is no valid {name}: {what}") from error
 
 
 def model_kind(path: str | os.PathLike[str]) -> str:

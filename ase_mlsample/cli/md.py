@@ -55,6 +55,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     for option, (key, kind, metavar, text) in _OPTIONS.items():
         parser.add_argument(f"--{option}", dest=key, type=kind, metavar=metavar, help=text)
+    parser.add_argument(
+        "--precision", choices=("float32", "float64"), help="of a model file's networks (float32)"
+    )
     parser.add_argument("--repeat", nargs="+", type=int, metavar="N", help="cells along each vector")
     parser.add_argument(
         "--bias", choices=("metadynamics", "opes", "ves", "deep_ves"), help="plain dynamics without it"
@@ -113,8 +116,9 @@ def _settings(args: Namespace) -> MDSettings:
     for key, _, _, _ in _OPTIONS.values():
         if getattr(args, key) is not None:
             values[key] = getattr(args, key)
-    if args.repeat is not None:
-        values["repeat"] = args.repeat
+    for key in ("repeat", "precision"):
+        if getattr(args, key) is not None:
+            values[key] = getattr(args, key)
     if args.cv is not None:
         values["cv"] = args.cv[0] if len(args.cv) == 1 else args.cv
     if args.bias is not None:

@@ -216,7 +216,7 @@ def _atoms(settings: MDSettings) -> Atoms:
         raise ValueError(f"{path} holds no structure")
     repeat = settings.repeat if len(settings.repeat) == 3 else settings.repeat * 3
     atoms = found if repeat == (1, 1, 1) else found * repeat
-    atoms.calc = _calculator(settings.calculator)
+    atoms.calc = _calculator(settings)
     if not settings.keep_velocities:
         rng = np.random.default_rng([settings.seed, 2, *_walker_of(settings)])
         thermalize_momenta(atoms, settings.temperature_K, rng=rng)
@@ -225,18 +225,19 @@ def _atoms(settings: MDSettings) -> Atoms:
     return atoms
 
 
-def _calculator(described: str | CalculatorSettings) -> Any:
+def _calculator(settings: MDSettings) -> Any:
     from ase_mlsample.active.factories import build
 
+    described = settings.calculator
     if isinstance(described, CalculatorSettings):
         return build(described.factory, described.kwargs)
-    if not described.endswith(".safetensors"):
+    if not settings.has_model_file:
         return build(described, {})
     from ase_mlsample.calculators.loading import load_ensemble
 
     if not Path(described).is_file():
         raise FileNotFoundError(2, "there is no such model file", described)
-    return load_ensemble(described)
+    return load_ensemble(described, dtype=settings.precision or "float32")
 
 
 def _variable(settings: MDSettings) -> CollectiveVariable | None:

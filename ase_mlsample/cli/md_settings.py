@@ -216,6 +216,7 @@ class MDSettings(_Section):
     structure : file that ASE reads (its last frame), or a crystal such as ``Si:diamond:5.431``.
     repeat : cells along each vector; one number for all three.
     calculator : model file (``.safetensors``), ``"module:factory"``, or the latter with ``kwargs``.
+    precision : "float32" or "float64", of the networks of a model file.
     temperature_K, pressure_GPa : without a pressure the cell stays as it is (Langevin dynamics); with one it
         keeps its shape (stochastic cell rescaling).
     timestep_fs : of the integration.
@@ -233,6 +234,7 @@ class MDSettings(_Section):
     structure: str
     repeat: Annotated[tuple[PositiveInt, ...], BeforeValidator(_as_list)] = (1,)
     calculator: str | CalculatorSettings
+    precision: Literal["float32", "float64"] | None = None
     temperature_K: PositiveFloat
     pressure_GPa: float | None = None
     timestep_fs: PositiveFloat = 1.0
@@ -254,9 +256,19 @@ class MDSettings(_Section):
     def _complete(self) -> MDSettings:
         if len(self.repeat) not in (1, 3):
             raise ValueError(f"repeat {list(self.repeat)} must be one number or three")
+        if self.precision is not None and not self.has_model_file:
+            raise ValueError(
+                f"precision {self.precision!r} is that of a model file (.safetensors); a factory is told its "
+                "own in kwargs"
+            )
         if self.bias is not None and self.cv is None:
             raise ValueError("a bias acts on a variable: give cv, such as 'Distance(0, 1)'")
         return self
+
+    @property
+    def has_model_file(self) -> bool:
+        """Whether the calculator is read from a model file."""
+        return isinstance(self.calculator, str) and self.calculator.endswith(".safetensors")
 
     def frozen(self) -> dict[str, Any]:
         """What a continuation must share, as plain values; atoms are compared with the checkpoint's."""

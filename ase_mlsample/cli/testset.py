@@ -58,7 +58,7 @@ def run(args: Namespace) -> int:
     reference = ReferenceSettings(**settings.reference.model_dump(), max_force=_ANY_FORCE)
     calculator = build(reference.factory, reference.kwargs)
     frames = held_out_frames(settings, calculator, progress=lambda line: print(line, flush=True))
-    folder = output.with_suffix(".labels")
+    folder = output.with_suffix(".testset")
     results = label_structures(
         frames, reference, folder=folder, workers=args.workers, retry_failed=True, console=wide_console()
     )

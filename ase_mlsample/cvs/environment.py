@@ -103,7 +103,7 @@ class EnvironmentSimilarity(PerAtomVariable):
     @classmethod
     def from_crystal(
         cls,
-        crystal: Atoms,
+        crystal: Atoms | str,
         *,
         sigma: float,
         cutoff: _Cutoff = "smooth",
@@ -116,8 +116,9 @@ class EnvironmentSimilarity(PerAtomVariable):
 
         Parameters
         ----------
-        crystal : Atoms
-            Any cell of it, with the lattice constant and orientation meant.
+        crystal : Atoms or str
+            Any cell of it, with the lattice constant and orientation meant, or text for one as
+            ``"Si:diamond:5.431"``; the file that it names where there is one.
         sigma : float, Å
             Width σ of the Gaussians.
         cutoff : "smooth", "plumed" or float
@@ -138,8 +139,14 @@ class EnvironmentSimilarity(PerAtomVariable):
         Raises
         ------
         ValueError
-            If no environments can be found, or for parameters out of range.
+            If no environments can be found, for text that is no crystal, or for parameters out of range.
         """
+        if isinstance(crystal, str):
+            from ase_mlsample.cvs.expressions import crystal as crystal_of
+
+            crystal = crystal_of(crystal)
+        if not isinstance(crystal, Atoms):
+            raise TypeError(f"a crystal must be Atoms, or text such as 'Si:diamond:5.431', not {crystal!r}")
         found = find_templates(crystal, n_neighbors=n_neighbors, shell_radius=shell_radius)
         return cls(found, sigma, cutoff=cutoff, lam=lam, skin=skin)
 

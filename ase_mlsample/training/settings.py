@@ -306,7 +306,8 @@ class TrainingSettings(Strict):
         Level in eV/Å: an atom's force error has weight 1/(1 + (|F|/level)²), so that violent frames do not
         drown calm ones; None weighs all alike.
     precision
-        "float32" or "float64" networks and AEVs.
+        "float32" or "float64" networks and descriptors, in training and in the calculator that it returns; a
+        run of the loop evaluates its models in it.
     validation
         "cv" (strided cross-validation) or "bagging".
     folds, validation_folds, held_out_folds

@@ -1,7 +1,11 @@
 """The loop and the command line with Deep Potentials: the same as with ANI networks."""
 
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from ase.io import read, write
 
 from ase_mlsample.active.config_file import check_config, parse_config
@@ -9,6 +13,8 @@ from ase_mlsample.active.models import load_model
 from ase_mlsample.calculators import DeepPotentialEnsemble, StillingerWeber, load_ensemble
 from ase_mlsample.cli import main
 from ase_mlsample.samplers import RandomDisorder
+from tests.calculators.ani_models import silicon_ensemble
+from tests.calculators.dp_models import random_model
 
 SMALL = {
     "type": "deep_potential",
@@ -43,6 +49,17 @@ def test_a_loop_its_report_and_dynamics(learning, run_here, tmp_path):
     command = ["md", "--structure", "Si:diamond:5.43", "--calculator", str(model), "--temperature", "300"]
     assert main([*command, "--steps", "4", "--directory", str(folder), "--quiet"]) == 0
     assert len(read(folder / "trajectory.extxyz")) == 8
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_loop_evaluates_in_the_precision_of_the_training(dtype, tmp_path):
+    ani = silicon_ensemble("float64").model
+    networks = copy.deepcopy(ani.networks).to(getattr(torch, dtype))
+    models = {"deep": random_model("Si", dtype=dtype), "ani": replace(ani, networks=networks)}
+    for name, model in models.items():
+        (tmp_path / name).mkdir()
+        model.save(tmp_path / name / "model.safetensors")
+        assert load_model(tmp_path / name).dtype == dtype
 
 
 def test_train_verb(tmp_path, capsys):

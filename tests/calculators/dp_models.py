@@ -45,7 +45,7 @@ def random_model(
     def layers(n_inputs: int, widths: tuple[int, ...], steps: tuple[bool, ...]) -> DenseLayers:
         sizes = list(pairwise((n_inputs, *widths)))
         return DenseLayers(
-            tuple(rng.normal(size=(n_members, b, a)).astype(dtype) / np.sqrt(a) for a, b in sizes),
+            tuple((rng.normal(size=(n_members, b, a)) / np.sqrt(a)).astype(dtype) for a, b in sizes),
             tuple(rng.normal(size=(n_members, b)).astype(dtype) for _, b in sizes),
             tuple(
                 rng.normal(0.5, 0.1, (n_members, b)).astype(dtype) if step else None

@@ -91,8 +91,34 @@ def test_the_error_is_found_where_it_is() -> None:
     interval = (tau * intervals).astype(int)
     powers = (tau * intervals - interval)[:, None] ** np.arange(6)
     found = np.einsum("nk,pnkc->pnc", powers, tables.coefficients[:, interval])
-    worst = np.abs(found - exact).max() / np.abs(exact).max()
+    error, largest = (np.abs(values).max(axis=(1, 2)) for values in (found - exact, exact))
+    worst = (error / largest).max()
     assert 0.5 * worst < tables.error.value < 1.01 * worst
+
+
+def test_a_network_of_small_values_does_not_hide_behind_others() -> None:
+    model = random_model("Si", n_members=2, embedding=(3, 7))
+    *first, last = model.embeddings[0].weights
+    small = np.array([1.0, 1e-6])[:, None]
+    embedding = replace(
+        model.embeddings[0],
+        weights=(*first, last * small[..., None]),
+        biases=(*model.embeddings[0].biases[:-1], model.embeddings[0].biases[-1] * small),
+    )
+    # the second member is small and, for its size, steep
+    model = replace(model, embeddings=(embedding,), std_radial=model.std_radial * [[1.0], [0.1]])
+    together = EmbeddingTables.made(Embeddings.of(model))
+    usual, steep = (EmbeddingTables.made(Embeddings.of(model.select([member]))) for member in (0, 1))
+    n_usual, n_steep, n = (tables.coefficients.shape[1] for tables in (usual, steep, together))
+    assert n_usual < n_steep == n
+
+
+def test_a_network_that_hardly_varies_is_tabulated() -> None:
+    model = random_model("Si", n_members=1, embedding=(3, 7))
+    flat = replace(model.embeddings[0], weights=tuple(1e-9 * w for w in model.embeddings[0].weights))
+    error = EmbeddingTables.made(Embeddings.of(replace(model, embeddings=(flat,)))).error
+    # rounding of the values, times the number of intervals
+    assert max(error) < 1e-12
 
 
 def test_tables_are_twice_differentiable() -> None:

@@ -51,7 +51,8 @@ def test_round_trip_is_exact(type_embedding: str, dtype: str, tmp_path: Path) ->
     assert again.self_energies == model.self_energies
     assert again.dtype == model.dtype
     for name, array in model.tensors().items():
-        assert np.array_equal(again.tensors()[name], array), name
+        # statistics are double here, and there of the networks' precision
+        assert np.array_equal(again.tensors()[name], array.astype(dtype)), name
     assert again.metadata == {"origin": "deepmd-kit"}
     assert sorted(tmp_path.iterdir()) == files
 

@@ -174,6 +174,20 @@ def test_a_learned_model(here):
     assert np.isfinite(read_colvar("md/COLVAR")["energy"]).all()
 
 
+def test_precision_of_a_learned_model(here):
+    silicon_ensemble("float32").save(here / "si.safetensors")
+    energies = {}
+    for precision in ("float32", "float64"):
+        settings = ["--calculator", "si.safetensors", "--temperature", 300, "--steps", 1]
+        words = ["--structure", "Si:diamond:5.43", *settings, "--precision", precision]
+        md(*words, "--directory", precision, "--set", "log_interval=1", "--quiet")
+        energies[precision] = read(f"{precision}/trajectory.extxyz").get_potential_energy()
+    exact = silicon_ensemble("float64")
+    atoms = bulk("Si", a=5.43, cubic=True)
+    assert energies["float64"] == pytest.approx(exact.evaluate(atoms).energy, abs=1e-12)
+    assert 1e-10 < abs(energies["float32"] - energies["float64"]) < 1e-3
+
+
 def test_velocities_of_the_file(here):
     atoms = bulk("Si", cubic=True)
     thermalize_momenta(atoms, 700, rng=np.random.default_rng(0))
@@ -241,6 +255,8 @@ def test_another_run_in_the_folder(here, capsys):
         (["--cv", "Distance(0, 99)"], "cv: "),
         (["--set", "calculator=nowhere.safetensors"], "no such model file"),
         (["--set", "calculator=ase.calculators.emt:EMT"], "calculator: "),
+        (["--precision", "float64"], "a factory is told its own in kwargs"),
+        (["--set", "precision=float16"], "precision: Input should be 'float32' or 'float64'"),
         (["--set", "structure=Si:diamnd"], "no crystal"),
         (["--set", "steps"], "key=value"),
         (["--set", "steps=[1"], "not valid YAML"),

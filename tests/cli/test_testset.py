@@ -89,6 +89,7 @@ class Failing(EMT):
 def test_labels_survive_a_failure(small, capsys):
     small.write_text(SMALL.replace("ase.calculators.emt:EMT", f"{__name__}:Failing"))
     Path("fail").touch()
+    Path("small.labels").mkdir()  # of mlsample label -o small.extxyz
     assert main(["testset", str(small)]) == 1
     assert "1 of 2 labels failed" in capsys.readouterr().err
     assert not Path("small.extxyz").exists()
@@ -97,7 +98,8 @@ def test_labels_survive_a_failure(small, capsys):
     assert main(["testset", str(small)]) == 0
     assert Path("calls").read_text() == "x"  # the other label was there
     assert len(read("small.extxyz", ":")) == 2
-    assert not Path("small.labels").exists()
+    assert not Path("small.testset").exists()
+    assert Path("small.labels").exists()
 
 
 def test_workers_label_the_same(small):

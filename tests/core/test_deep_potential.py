@@ -1,6 +1,7 @@
 """The compiled Deep Potential against the definition in plain loops, difference quotients and itself."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -204,6 +205,71 @@ def test_nothing_jumps_where_neighbours_enter(dtype, tolerance):
     np.testing.assert_allclose(inside.gradient, 0.0, atol=100 * tolerance)
 
 
+def test_narrow_switches_need_double_precision():
+    # 3e-7 Å, by which a distance is rounded, are 3e-6 of this switch, whose slope is up to 6 over its length
+    wide, narrow = (random_model("Si", cutoff=4.5, switch_start=start) for start in (4.4, 4.46))
+    graph = joined(wide, [Atoms("Si2", [[0, 0, 0], [0, 0, 4.48]])])
+    exact, found = (
+        NativeBackend(wide, dtype=t).evaluate(graph, members=True) for t in ("float64", "float32")
+    )
+    assert np.abs(exact.gradient).max() > 0.01
+    assert_close(found, exact, 5e-5)
+    with pytest.raises(ValueError, match=r"hundredth of the cutoff wide.*4\.46.* to 4\.5.*use float64"):
+        NativeBackend(narrow, dtype="float32")
+    assert np.abs(NativeBackend(narrow, dtype="float64").evaluate(graph, members=True).gradient).max() > 0.01
+
+
+def no_neighbours_or_many():
+    """Frames of silicon and oxygen, each with what it is an edge case of."""
+    rng = np.random.default_rng(3)
+    big, species = structure((3, 3, 3))
+    big.numbers[species == 1] = 8
+    small = Atoms("Si", cell=[[2.2, 0, 0], [0.4, 2.3, 0], [0, 0.3, 2.4]], pbc=True)
+    dense = bulk("Si", "fcc", a=2.3, cubic=True) * (2, 2, 1)
+    dense.positions += rng.normal(scale=0.05, size=dense.positions.shape)
+    dense.numbers[::3] = 8
+    lone = Atoms("SiOSi2", [[0, 0, 0], [9, 0, 0], [18, 0, 0], [18, 1.9, 0]])
+    return {
+        "no atoms": Atoms(),
+        "one atom": Atoms("O", [[1, 2, 3]], cell=20 * np.eye(3), pbc=True),
+        "one atom and its images": small,
+        "some atoms without neighbours": lone,
+        "some hundred neighbours": dense,
+        "more atoms than a block": big,
+    }
+
+
+@pytest.mark.parametrize("type_embedding", ["pair", "one-side"])
+@pytest.mark.parametrize("tabulated", [False, True])
+@pytest.mark.parametrize("dtype", ROUNDING)
+def test_every_way_through_the_kernels_gives_the_same(dtype, tabulated, type_embedding):
+    model = random_model("Si", "O", type_embedding=type_embedding)
+    backend = NativeBackend(model, dtype=dtype, tabulated=tabulated)
+    exact = NativeBackend(model, dtype="float64", tabulated=False)
+    # of a hundred neighbours in single precision; of tables, as made: 3e-7 of values, 3e-6 of slopes
+    tolerance = {"float64": 3e-6 if tabulated else 1e-13, "float32": 1e-5}[dtype]
+    for name, atoms in no_neighbours_or_many().items():
+        graph = joined(model, [atoms])
+        _core.set_num_threads(1)
+        given = exact.evaluate(graph, members=True)
+        neighbors = placed(atoms, model.cutoff)
+        for threads in (1, 4):
+            _core.set_num_threads(threads)
+            for found in (
+                backend.evaluate(graph, members=True),
+                backend.evaluate_placed(graph.species, neighbors, members=True),
+            ):
+                assert found.energies.shape == (3, len(atoms)), name
+                assert_close(found, given, tolerance)
+            means = (
+                backend.evaluate(graph, members=False),
+                backend.evaluate_placed(graph.species, neighbors, members=False),
+            )
+            for found in means:
+                expected = SimpleNamespace(**{k: getattr(given, k).mean(axis=0)[None] for k in NAMES})
+                assert_close(found, expected, 3 * tolerance)  # the members' forces cancel in part
+
+
 def test_no_atoms_and_one_alone():
     model = random_model("Si", "O")
     for dtype in ROUNDING:
@@ -257,13 +323,16 @@ def arguments(**changes):
         ({"cutoff": np.nan}, "0 <= switch_start < cutoff"),
         ({"axis": 3}, "axis must be between 1 and the embeddings' 2 outputs, not 3"),
         ({"std_radial": np.zeros((1, 1))}, "standard deviations positive"),
-        ({"slots": np.zeros(1)}, "slots must be positive"),
+        ({"std_angular": np.full((1, 1), np.inf)}, "standard deviations positive"),
+        ({"slots": np.zeros(1)}, "slots must be positive and finite, not 0"),
+        ({"slots": np.full(1, np.inf)}, "slots must be positive and finite, not inf"),
         ({"slots": np.ones(2)}, r"slots must be a C-contiguous float64 \(K,\)"),
         ({"layers": None}, "either tables or layers"),
         ({"tables": np.ones((1, 1, 1, 3, 6, 2))}, "either tables or layers"),
         ({"layers": None, "tables": np.ones((1, 1, 1, 3, 5, 2))}, r"tables must be .* intervals, 6, outputs"),
         ({"layers": ([np.ones((1, 3, 1))], [np.ones((1, 1, 3))])}, "the embeddings have 3 outputs, not 2"),
         ({"layers": ([np.ones((1, 2, 2))], [np.ones((1, 1, 2))])}, "maps 2 to 2 numbers, but gets 1"),
+        ({"layers": ([np.ones((1, 2, 1))], [])}, "the layers of the embeddings need biases"),
         ({"fittings": []}, "fitting networks for each of the 1 elements, not 0"),
         ({"fittings": [([np.ones((1, 1, 5))], [], [])]}, "must take 4 numbers"),
         ({"fittings": [([np.ones((1, 1, 4))], [], [np.ones((1, 1, 1))])]}, "not add them"),

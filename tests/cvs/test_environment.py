@@ -316,3 +316,17 @@ def test_templates_of_another_cell_of_the_crystal_are_the_same():
     a = EnvironmentSimilarity(find_templates(SILICON), 0.4).values(FRAMES["liquid"])
     b = EnvironmentSimilarity(find_templates(bulk("Si", a=5.431, cubic=True)), 0.4).values(FRAMES["liquid"])
     np.testing.assert_allclose(a, b, rtol=1e-13)
+
+
+def test_crystals_in_text():
+    named = EnvironmentSimilarity.from_crystal("Si:diamond:5.431", sigma=0.4)
+    made = EnvironmentSimilarity.from_crystal(bulk("Si", a=5.431, cubic=True), sigma=0.4)
+    atoms = bulk("Si", a=5.431, cubic=True) * 2
+    atoms.rattle(0.2, seed=1)
+    np.testing.assert_allclose(
+        named.mean().evaluate(atoms).value, made.mean().evaluate(atoms).value, rtol=1e-12
+    )
+    with pytest.raises(ValueError, match="'Si:diamnd' is no crystal"):
+        EnvironmentSimilarity.from_crystal("Si:diamnd", sigma=0.4)
+    with pytest.raises(TypeError, match="must be Atoms, or text such as"):
+        EnvironmentSimilarity.from_crystal(3, sigma=0.4)

@@ -384,6 +384,7 @@ def test_sel_from_the_data(silicon: Frames) -> None:
         ({"type": "deep_potential", "sel": {"Si": "many"}}, "it must be 'auto'"),
         ({"type": "deep_potential", "axis_neurons": 99}, "at most the last of embedding"),
         ({"type": "deep_potential", "switch_start": 7.0}, "must be below cutoff"),
+        ({"type": "deep_potential", "switch_start": 5.99}, "by a hundredth of it"),
     ],
 )
 def test_settings_that_cannot_be(values: dict[str, Any], message: str) -> None:
