@@ -40,6 +40,8 @@ class Row:
         "agrees" within the bound; else "within error" where twice the standard errors of both and the
         members' spread, added in squares, cover the deviation; else, and where there is no value, "differs".
         Empty without comparison or criterion.
+    criterion
+        That it was judged by, or None.
     """
 
     check: str
@@ -56,6 +58,7 @@ class Row:
     deviation: float | None
     allowed: float | None
     verdict: str
+    criterion: Criterion | None = None
 
 
 def rows(
@@ -123,6 +126,7 @@ def _row(
         deviation=deviation,
         allowed=allowed,
         verdict=_verdict(quantity, deviation, bound, target, spread),
+        criterion=bound,
     )
 
 

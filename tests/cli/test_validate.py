@@ -3,7 +3,7 @@ import json
 import pytest
 
 from ase_mlsample.cli import main
-from ase_mlsample.cli.validate_table import number
+from ase_mlsample.report.numbers import number
 from tests.calculators.ani_models import silicon_ensemble
 
 SW = "ase_mlsample.calculators:StillingerWeber"

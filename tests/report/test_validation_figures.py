@@ -3,7 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from ase_mlsample.report.validation_figures import draw_figures, write_figures
+from ase_mlsample.report.drawn import write_figure
+from ase_mlsample.report.validation_figures import plan_figures
 from ase_mlsample.validation.properties import PropertyResult, curve
 from ase_mlsample.validation.suite import Outcome, Validation
 from ase_mlsample.validation.verdicts import Row
@@ -55,7 +56,8 @@ def validation():
 
 
 def test_a_figure_of_each_kind(tmp_path):
-    paths = write_figures(validation().to_dict(), tmp_path)
+    plans = plan_figures(validation().to_dict())
+    paths = [write_figure(plan.draw(), name, tmp_path)[0][0] for name, plan in plans.items()]
     assert {path.stem for path in paths} == {
         "deviations",
         "eos",
@@ -72,7 +74,7 @@ def test_a_figure_of_each_kind(tmp_path):
 
 
 def test_lines_are_those_of_the_curves():
-    figures = draw_figures(validation().to_dict())
+    figures = {name: plan.draw for name, plan in plan_figures(validation().to_dict()).items()}
     (axes,) = figures["tin_path"]().axes
     labels = [line.get_label() for line in axes.lines if not line.get_label().startswith("_")]
     assert labels == ["members alone", "model", "reference"]
@@ -87,4 +89,4 @@ def test_lines_are_those_of_the_curves():
 
 
 def test_nothing_to_draw():
-    assert draw_figures(Validation("silicon", "Si", "m", "", 0, False, ()).to_dict()) == {}
+    assert plan_figures(Validation("silicon", "Si", "m", "", 0, False, ()).to_dict()) == {}
