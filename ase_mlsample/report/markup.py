@@ -111,7 +111,9 @@ def table(
     )
 
 
-def figure(name: str, drawn: Drawn, caption: str, *, folder: str = "report/", prefix: str = "") -> str:
+def figure(
+    name: str, drawn: Drawn, caption: str, *, folder: str = "report/", prefix: str = "", css: str = ""
+) -> str:
     """A plot in the page, with links to its files beside the page.
 
     Parameters
@@ -126,13 +128,15 @@ def figure(name: str, drawn: Drawn, caption: str, *, folder: str = "report/", pr
         Of the files, as seen from the page.
     prefix
         Of the identifiers in the page.
+    css
+        Class.
     """
     links = " ".join(
         f'<a href="{escape(folder)}{name}.{kind}" aria-label="{name} as {kind.upper()}">{kind.upper()}</a>'
         for kind in ("png", "svg")
     )
     return (
-        f'<figure id="{prefix}{name}">\n{inline_svg(drawn.svg, prefix + name, drawn.text)}\n'
+        f'<figure id="{prefix}{name}"{_class(css)}>\n{inline_svg(drawn.svg, prefix + name, drawn.text)}\n'
         f'<figcaption>{escape(caption)} <span class="files">{links}</span></figcaption>\n</figure>'
     )
 

@@ -31,7 +31,7 @@ CAPTIONS = {
     "calibration": "Error against predicted σ in twelve bins of equal population. "
     "Under the dashed line error bars are too large, above it too small.",
     "coverage": "Errors inside an interval of so many σ, and what Gaussian members would give.",
-    "candidates": "What the trust window said of the frames that the trajectories were looked at in.",
+    "candidates": "What the trust window said of the frames at which trajectories were looked at.",
     "trust_window": "The trust window: a frame whose largest deviation lies in it is a candidate.",
     "origins": "Structures proposed for labelling, by sampler or explorer.",
     "kinds": "The same structures by their class.",

@@ -34,11 +34,14 @@ class FigurePlan:
         What it shows.
     draw
         Makes it.
+    wide
+        It needs the width of the page.
     """
 
     check: str
     caption: str
     draw: Callable[[], Figure]
+    wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ _FAULT = "fault energy (mJ/m²)"
 _SINGLE: dict[str, dict[str, _Plot]] = {
     "phonons": {
         "heat_capacity": _Plot(
-            "heat_capacity", "temperature (K)", "heat capacity (J/mol K)", "Harmonic heat capacity."
+            "heat_capacity", "temperature (K)", "heat capacity (J/(mol K))", "Harmonic heat capacity."
         )
     },
     "expansion_qha": {
@@ -146,7 +149,7 @@ def plan_figures(validation: Values) -> dict[str, FigurePlan]:
     plans: dict[str, FigurePlan] = {}
     rows = [row for outcome in validation["outcomes"] for row in outcome["rows"]]
     if any(row["allowed"] and row["deviation"] is not None for row in rows):
-        plans["deviations"] = FigurePlan("", _DEVIATIONS, partial(_deviations, rows))
+        plans["deviations"] = FigurePlan("", _DEVIATIONS, partial(_deviations, rows), wide=True)
     for outcome in validation["outcomes"]:
         result, reference, check = outcome["result"], outcome["reference"], outcome["check"]
         if result is None:
@@ -158,7 +161,9 @@ def plan_figures(validation: Values) -> dict[str, FigurePlan]:
             plans[f"eos{tail}"] = FigurePlan(check, told, partial(_equations, result, reference))
         if "bands" in curves:
             told = _caption("Phonon bands and their density of states.", result, reference, "bands")
-            plans[f"phonons{tail}"] = FigurePlan(check, told, partial(draw_bands, result, reference))
+            plans[f"phonons{tail}"] = FigurePlan(
+                check, told, partial(draw_bands, result, reference), wide=True
+            )
         for name, plot in _SINGLE.get(kind, {}).items():
             if name in curves:
                 told = _caption(plot.caption, result, reference, name)

@@ -90,7 +90,8 @@ def _parts(validated: Validated | None, hint: str) -> Iterable[str]:
     from ase_mlsample.validation.checks import all_checks
 
     numbered = sources(found.rows)
-    yield paragraph(in_one_sentence(found), "headline")
+    told = in_one_sentence(found)
+    yield paragraph(told[0].upper() + told[1:], "headline")
     yield definitions(_facts(found))
     yield overview(found, all_checks(found.suite, found.symbol))
     yield paragraph(_JUDGED)
@@ -108,13 +109,18 @@ def _parts(validated: Validated | None, hint: str) -> Iterable[str]:
 
 
 def in_one_sentence(found: Validation) -> str:
-    """How many quantities agree, and how many of the checks that is."""
+    """How many quantities agree, by what, and how many checks failed."""
     counts = [found.count(verdict) for verdict in VERDICTS]
     judged = sum(counts)
     failed = sum(outcome.result is None for outcome in found.outcomes)
-    of = "no reference" if not found.reference else f"the reference {found.reference}"
-    words = f"Of {judged} quantities with a criterion {counts[0]} agree, {counts[1]} are within error and "
-    words += f"{counts[2]} differ, with {of} and the literature to judge by"
+    if judged:
+        against = (
+            f"the reference {found.reference} and the literature" if found.reference else "the literature"
+        )
+        words = f"{judged} quantities compared with {against}: "
+        words += f"{counts[0]} agree, {counts[1]} within error, {counts[2]} differ"
+    else:
+        words = "no quantity could be judged"
     return f"{words}; {failed} of {len(found.outcomes)} checks failed." if failed else f"{words}."
 
 
@@ -151,13 +157,13 @@ def _check(validated: Validated, outcome: Outcome, numbered: Mapping[str, int]) 
 
 
 def _figures(validated: Validated, check: str) -> str:
+    place = {"folder": validated.folder, "prefix": _PREFIX}
     shown = [
-        figure(name, validated.drawn[name], plan.caption, folder=validated.folder, prefix=_PREFIX)
+        figure(name, validated.drawn[name], plan.caption, css="wide" if plan.wide else "", **place)
         for name, plan in validated.plans.items()
         if plan.check == check
     ]
-    css = "plots" if check else "plots whole"
-    return f'<div class="{css}">\n' + "\n".join(shown) + "\n</div>" if shown else ""
+    return '<div class="plots">\n' + "\n".join(shown) + "\n</div>" if shown else ""
 
 
 def _settings(facts: Mapping[str, Any]) -> str:

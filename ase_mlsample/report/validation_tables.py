@@ -33,7 +33,9 @@ def overview(found: Validation, checks: Sequence[Check]) -> str:
         Of its suite.
     """
     outcomes = {outcome.check: outcome for outcome in found.outcomes}
-    rows = [_line(check, outcomes.get(check.name)) for check in checks]
+    names = {check.name: check.title for check in checks} | {o.check: o.title for o in found.outcomes}
+    slow = {check.name for check in checks if check.slow}
+    rows = [_line(title, outcomes.get(name), slow=name in slow) for name, title in names.items()]
     sums = [sum(row.verdict == verdict for row in found.rows) for verdict in (*VERDICTS, "")]
     rows.append(
         ["all", *(str(count) for count in sums), duration(sum(o.seconds for o in found.outcomes)), ""]
@@ -42,11 +44,11 @@ def overview(found: Validation, checks: Sequence[Check]) -> str:
     return table(headings, rows, caption="Quantities by verdict, of every check of the suite")
 
 
-def _line(check: Check, outcome: Outcome | None) -> list[Cell]:
+def _line(title: str, outcome: Outcome | None, *, slow: bool) -> list[Cell]:
     if outcome is None:
-        slow = ", slow: --slow or --only" if check.slow else ""
-        return [check.title, "", "", "", "", "", (f"not computed{slow}", "text")]
-    title = Markup(f'<a href="#check-{escape(check.name)}">{escape(outcome.title)}</a>')
+        why = " (slow: --slow, or --only)" if slow else ""
+        return [title, "", "", "", "", "", (f"not computed{why}", "text")]
+    link = Markup(f'<a href="#check-{escape(outcome.check)}">{escape(title)}</a>')
     counts = [sum(row.verdict == verdict for row in outcome.rows) for verdict in (*VERDICTS, "")]
     shown: list[Cell] = [
         (str(count), css) if count and css == "bad" else str(count)
@@ -54,7 +56,7 @@ def _line(check: Check, outcome: Outcome | None) -> list[Cell]:
     ]
     if outcome.result is None:
         shown = [""] * 4
-    return [title, *shown, duration(outcome.seconds), _state(outcome)]
+    return [link, *shown, duration(outcome.seconds), _state(outcome)]
 
 
 def _state(outcome: Outcome) -> Cell:
@@ -62,7 +64,8 @@ def _state(outcome: Outcome) -> Cell:
         return ("failed", "text bad")
     told = ["quick settings"] if outcome.quick else []
     if outcome.result.failures:
-        told.append(f"{len(outcome.result.failures)} members failed")
+        members = ", ".join(str(number) for number in outcome.result.failures)
+        told.append(f"failed for member{'s' * (len(outcome.result.failures) > 1)} {members}")
     if outcome.failure:
         told.append("its reference failed")
     return (", ".join(told), "text bad" if outcome.failure else "text")

@@ -291,7 +291,7 @@ def suite(name: str, symbols: Sequence[str]) -> tuple[str, str, list[Check]]:
 
 def all_checks(name: str, symbol: str) -> list[Check]:
     """The checks of a suite by the name that `suite` gave it, which is the element where it has none."""
-    return suite(name if name in SUITES else "auto", [symbol])[2]
+    return suite("auto" if name == symbol else name, [symbol])[2]
 
 
 def _made(name: str) -> tuple[str, list[Check]]:

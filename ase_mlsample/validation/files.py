@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ase_mlsample.validation.checks import all_checks
 from ase_mlsample.validation.literature import Criterion, LiteratureValue
 from ase_mlsample.validation.properties import PropertyResult
 from ase_mlsample.validation.suite import Outcome, Validation
@@ -47,6 +48,7 @@ def _validation(content: Mapping[str, Any]) -> Validation:
     texts = {key: _text(content[key]) for key in ("suite", "symbol", "model", "reference", "version")}
     prints = {key: _text(content[key]) for key in ("fingerprint", "reference_fingerprint")}
     outcomes = tuple(_outcome(one) for one in content["outcomes"])
+    all_checks(texts["suite"], texts["symbol"])  # there is such a suite
     return Validation(
         **texts,
         **prints,

@@ -114,7 +114,7 @@ class Validation:
         if before.reference_fingerprint not in ("", named.reference_fingerprint):
             kept = [outcome for outcome in kept if outcome.reference is None]
         places = {check.name: place for place, check in enumerate(all_checks(self.suite, self.symbol))}
-        outcomes = sorted((*self.outcomes, *kept), key=lambda outcome: places[outcome.check])
+        outcomes = sorted((*self.outcomes, *kept), key=lambda one: places.get(one.check, len(places)))
         return replace(
             self,
             outcomes=tuple(outcomes),
