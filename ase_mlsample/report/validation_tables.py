@@ -103,7 +103,7 @@ def quantities(outcome: Outcome, numbered: Mapping[str, int]) -> str:
 
 
 def _named(row: Row) -> str:
-    return f"{row.label} ({row.unit})" if row.unit else row.label
+    return f"{row.label} ({row.unit.replace('1e-6', '10⁻⁶')})" if row.unit else row.label
 
 
 def _cells(row: Row, numbered: Mapping[str, int]) -> dict[str, Cell]:

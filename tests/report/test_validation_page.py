@@ -67,7 +67,7 @@ def test_quantities_with_their_verdict_and_its_criterion(alone):
     numbers = ["76.00", "60.0", "28", "", "63.90 theory [1]", "−16.0"]
     assert texts["C12"] == [*numbers, "±7.6 (10 %)", "within error"]
     at_last = ["79.62 ± 0.50 [2]", "−49.62", "±7.96 (10 % of experiment)", "differs"]
-    assert texts["C44"] == ["", "30.00", "0.10", "", *at_last]
+    assert texts["C44"] == ["", "30.00", "0.20", "", *at_last]
     assert [css for _, css in row_of(page, "C44 (GPa)")][-1] == "judged bad"
     unjudged = [text for text, _ in row_of(page, "shear <modulus> (GPa)")]
     assert unjudged[2:5] == ["−1.50", "", "0.25"]
