@@ -163,7 +163,7 @@ def _uncertainty(page: Page) -> Iterable[str]:
 def _validation(page: Page) -> str:
     hint = f"`mlsample validate {page.directory}` does, and its results appear here."
     return validation_section(
-        page.validated, heading="Properties beside the reference and the literature", hint=hint
+        page.validated, heading="Validation: properties beside the reference and the literature", hint=hint
     )
 
 

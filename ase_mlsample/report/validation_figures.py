@@ -219,10 +219,11 @@ def lines(ax: Axes, result: Values, reference: Values | None, name: str, *, shad
     """
     curve = result["curves"][name]
     main = shade or colour(0)
-    _band(ax, curve, main)
+    pale = shade or colour(5)  # seen on light and on dark ground
+    _band(ax, curve, pale)
     for number, (x, y) in enumerate(curve["members"]):
         label = "members alone" if number == 0 and not shade else None
-        ax.plot(x, y, color=main, alpha=0.35, linewidth=0.7, label=label)
+        ax.plot(x, y, color=pale, alpha=0.6, linewidth=0.8, label=label)
     ax.plot(curve["x"], curve["y"], color=main, linewidth=1.8, label=None if shade else "model")
     if reference is not None and name in reference["curves"]:
         exact = reference["curves"][name]
