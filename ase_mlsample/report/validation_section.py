@@ -151,9 +151,19 @@ def _check(validated: Validated, outcome: Outcome, numbered: Mapping[str, int]) 
     if troubles:
         yield notice("Not everything could be computed:", troubles)
     yield quantities(outcome, numbered)
-    yield items(result.notes) if result.notes else ""
+    notes = [*result.notes, *_caveats(outcome)]
+    yield items(notes) if notes else ""
     yield _figures(validated, outcome.check)
     yield _settings(result.facts)
+
+
+def _caveats(outcome: Outcome) -> list[str]:
+    """Published values that are shown beside a quantity, but are of something else."""
+    return [
+        f"The published value of {row.label} is {row.literature.caveat}: nothing is judged by it."
+        for row in outcome.rows
+        if row.literature is not None and row.literature.caveat
+    ]
 
 
 def _figures(validated: Validated, check: str) -> str:

@@ -71,7 +71,7 @@ def test_quantities_with_their_verdict_and_its_criterion(alone):
     assert [css for _, css in row_of(page, "C44 (GPa)")][-1] == "judged bad"
     unjudged = [text for text, _ in row_of(page, "shear <modulus> (GPa)")]
     assert unjudged[2:5] == ["−1.50", "", "0.25"]
-    assert unjudged[-1] == "–"
+    assert unjudged[5:] == ["50.00 [2]", "", "", "–"]
     missing = [text for text, _ in row_of(page, "young (GPa)")]
     assert (missing[1], missing[2], missing[-1]) == ("9.000", "–", "differs")
 
@@ -103,6 +103,7 @@ def test_what_failed_and_notes_are_said(alone):
     assert "The check failed: RuntimeError: no <vacancy>" in text
     assert "member 2 has no values: RuntimeError: fell apart" in text
     assert "stable & sound" in text
+    assert "The published value of shear <modulus> is of glass: nothing is judged by it." in text
     assert "tensor_GPa: [[150.0]]" in text
 
 
