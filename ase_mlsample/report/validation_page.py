@@ -117,13 +117,11 @@ def _outdated(found: Validation, directory: Path) -> str:
 
     if same(directory):
         return ""
-    again = f"run `mlsample validate {directory.name}` again"
+    again = f"run `mlsample validate {directory.resolve().name}` again"
     if not has_model(directory):
         return f"the run has no model that they could be of; {again}"
-    number = next(
-        (path.name for path in sorted(directory.glob("models/*"), reverse=True) if same(path)), None
-    )
-    whose = "another model" if number is None else f"the model of generation {int(number)}"
+    numbers = [path.name for path in sorted(directory.glob("models/*")) if path.name.isdigit() and same(path)]
+    whose = f"the model of generation {int(numbers[-1])}" if numbers else "another model"
     return f"they are of {whose}, and the run has a newer one: {again}"
 
 

@@ -82,6 +82,8 @@ def quantities(outcome: Outcome, numbered: Mapping[str, int]) -> str:
         Numbers of the sources, as `sources` gives them.
     """
     rows = outcome.rows
+    if not rows:
+        return ""
     shown = {
         "reference": any(row.reference is not None for row in rows),
         "model": True,

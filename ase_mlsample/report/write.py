@@ -67,7 +67,9 @@ def write_report(directory: Path, *, evaluate: bool = True) -> list[Path]:
             (folder / f"{name}.{kind}").unlink(missing_ok=True)
     validated, files, doubts = read_run_validation(directory)
     written += files
-    page = render(Page(history, drawn, structures, (*doubts, *notes, *more), validated, directory.name))
+    page = render(
+        Page(history, drawn, structures, (*doubts, *notes, *more), validated, directory.resolve().name)
+    )
     write_atomic(directory / "report.html", page.encode())
     numbers = _numbers(history, held_out, structures)
     written += [
