@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VERDICTS", "overview", "quantities", "sources"]
 
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 #: Verdicts, the best first, with the class that gives them their colour.
 VERDICTS = {"agrees": "good", "within error": "doubt", "differs": "bad"}
 
@@ -105,7 +107,8 @@ def quantities(outcome: Outcome, numbered: Mapping[str, int]) -> str:
 
 
 def _named(row: Row) -> str:
-    return f"{row.label} ({row.unit.replace('1e-6', '10⁻⁶')})" if row.unit else row.label
+    unit = re.sub(r"1e-(\d+)", lambda found: f"10⁻{found[1].translate(_RAISED)}", row.unit)
+    return f"{row.label} ({unit})" if unit else row.label
 
 
 def _cells(row: Row, numbered: Mapping[str, int]) -> dict[str, Cell]:

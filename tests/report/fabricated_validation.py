@@ -27,7 +27,7 @@ def elastic():
             Quantity("C11", 150.0, "GPa", "C11", members=(149.0, 151.0, 150.0)),
             Quantity("C12", 60.0, "GPa", "C12", members=(40.0, 80.0, nan)),
             Quantity("C44", 30.0, "GPa", "C44", members=(30.0, 30.2, 30.4)),
-            Quantity("shear", -1.5, "GPa", "shear <modulus>", error=0.25),
+            Quantity("shear", -1.5, "1e-9 GPa", "shear <modulus>", error=0.25),
         ),
         facts={"tensor_GPa": [[150.0]]},
         notes=("stable & sound",),

@@ -69,7 +69,7 @@ def test_quantities_with_their_verdict_and_its_criterion(alone):
     at_last = ["79.62 ± 0.50 [2]", "−49.62", "±7.96 (10 % of experiment)", "differs"]
     assert texts["C44"] == ["", "30.00", "0.20", "", *at_last]
     assert [css for _, css in row_of(page, "C44 (GPa)")][-1] == "judged bad"
-    unjudged = [text for text, _ in row_of(page, "shear <modulus> (GPa)")]
+    unjudged = [text for text, _ in row_of(page, "shear <modulus> (10⁻⁹ GPa)")]
     assert unjudged[2:5] == ["−1.50", "", "0.25"]
     assert unjudged[5:] == ["50.00 [2]", "", "", "–"]
     missing = [text for text, _ in row_of(page, "young (GPa)")]
