@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "dynamics": POTENTIALS | {"analysis"},
     "active": METHODS | {"references"},
     "validation": METHODS | {"references"},
-    "report": METHODS | {"active"},
+    "report": METHODS | {"active", "validation"},
     "gui": METHODS | {"active"},
     "ase_plugins": set(),
     "testing": METHODS,

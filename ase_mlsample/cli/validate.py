@@ -1,9 +1,10 @@
 """Put a potential through the properties that people check, against its reference and the literature.
 
 Every property of an ensemble is evaluated for its mean potential and for each member alone, which gives the
-value and its ±. Results go to a folder: validation.json, a figure of each kind, and the answers one by one;
-stopped and started again, it goes on with what is missing. The slow checks, thermal expansion and melting by
-molecular dynamics, are done with --slow, or when --only names them.
+value and its ±. Results of a run join its report.html; those of any other model are a page of their own,
+validation.html, in a folder with validation.json, the figures, and the answers one by one. Stopped and
+started again, it goes on with what is missing; checks that were done before stay. The slow checks, thermal
+expansion and melting by molecular dynamics, are done with --slow, or when --only names them.
 
 Exit status: 0 when every check gave a result, 1 when some failed. Verdicts do not change it.
 """
@@ -14,6 +15,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,14 +26,16 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = """
-mlsample validate runs/silicon/model.safetensors --reference ase_mlsample.calculators:StillingerWeber
+mlsample validate runs/silicon --reference ase_mlsample.calculators:StillingerWeber
 mlsample validate model.safetensors --suite silicon --only elastic phonons --out checked
 mlsample validate model.safetensors --slow --workers 2"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument("model", help="model file (.safetensors), or module:factory of any ASE calculator")
+    parser.add_argument(
+        "model", help="folder of a run, model file (.safetensors), or module:factory of any ASE calculator"
+    )
     parser.add_argument(
         "--suite", default="auto", help="silicon, tin or aluminium; auto: of the model's element"
     )
@@ -41,7 +45,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--reference-kwargs", metavar="YAML", help="keyword arguments of the reference's factory"
     )
-    parser.add_argument("-o", "--out", type=Path, help="folder of the results (model.validation)")
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        help="folder of the results (validation in that of a run, else model.validation)",
+    )
     parser.add_argument("--only", nargs="+", default=[], metavar="CHECK", help="these checks and no others")
     parser.add_argument("--skip", nargs="+", default=[], metavar="CHECK", help="leave these out")
     parser.add_argument("--slow", action="store_true", help="thermal expansion and melting too")
@@ -62,20 +71,23 @@ def run(args: Namespace) -> int:
     """Evaluate, write, and show the table."""
     from ase_mlsample.active.summary import wide_console
     from ase_mlsample.cli.validate_table import check_list, progress_bar, validation_table
-    from ase_mlsample.report.validation_figures import write_figures
+    from ase_mlsample.cli.validate_target import target
     from ase_mlsample.validation.checks import chosen, suite
+    from ase_mlsample.validation.files import load_validation
     from ase_mlsample.validation.suite import run_suite
 
     if args.workers < 1:
         raise ValueError(f"--workers {args.workers}: at least one")
-    model = _source(args.model, {})
+    meant = target(args.model, args.out)
+    folder, model = meant.folder, _source(meant.model, {})
     name, symbol, checks = suite(args.suite, _symbols(model))
     console = wide_console()
     if args.list:
         console.print(check_list(name, checks))
         return 0
     wanted = chosen(checks, only=args.only, skip=args.skip, slow=args.slow)
-    folder = args.out or Path(f"{args.model.removesuffix('.safetensors').replace(':', '.')}.validation")
+    known = folder / "validation.json"
+    before = load_validation(known) if known.is_file() else None
     with progress_bar(f"validating {symbol}") as progress, _executor(args.workers) as executor:
         found = run_suite(
             wanted,
@@ -88,17 +100,15 @@ def run(args: Namespace) -> int:
             reference=_reference(args),
             quick=args.quick,
             members=args.members,
+            before=before,
             progress=progress,
         )
-    found.save(folder / "validation.json")
-    figures = write_figures(found.to_dict(), folder)
+    asked = {check.name for check in wanted}
+    found = replace(found, outcomes=tuple(one for one in found.outcomes if one.check in asked))
     console.print(validation_table(found))
-    console.print(
-        f"{folder / 'validation.json'} and {len(figures)} figures",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    page = meant.write_page()
+    told = f"{page}; open it in a browser: {page.resolve().as_uri()}"
+    console.print(told, highlight=False, markup=False, soft_wrap=True)
     return 1 if any(outcome.result is None for outcome in found.outcomes) else 0
 
 
@@ -110,7 +120,7 @@ def _source(described: str, kwargs: dict[str, Any]) -> Source:
     from ase_mlsample.validation.evaluation import Source
 
     path = Path(described)
-    if described.endswith(".safetensors"):
+    if described.endswith(".safetensors") or path.name == "committee.json":
         if kwargs:
             raise ValueError(f"--reference-kwargs {kwargs}: a model file such as {described} takes none")
         if not path.is_file():
@@ -129,8 +139,11 @@ def _source(described: str, kwargs: dict[str, Any]) -> Source:
 
 
 def _loaded(path: str, precision: str) -> Any:
+    from ase_mlsample.active.models import load_model
     from ase_mlsample.calculators import load_ensemble
 
+    if path.endswith(".json"):  # a committee of a run's, whose factories choose the precision
+        return load_model(Path(path).parent)
     return load_ensemble(path, dtype="float64" if precision == "float64" else "float32")
 
 

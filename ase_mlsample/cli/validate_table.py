@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ase_mlsample.report.numbers import number
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -16,21 +18,9 @@ if TYPE_CHECKING:
     from ase_mlsample.validation.suite import Outcome, Validation
     from ase_mlsample.validation.verdicts import Row
 
-__all__ = ["check_list", "number", "progress_bar", "validation_table"]
+__all__ = ["check_list", "progress_bar", "validation_table"]
 
 _STYLES = {"agrees": "green", "within error": "yellow", "differs": "red"}
-
-
-def number(value: float | None, uncertainty: float | None = None) -> str:
-    """A value with as many digits as it deserves: four, or those that its uncertainty leaves."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    value = value if abs(value) >= 5e-6 else 0.0  # what five places do not show, without its sign
-    size = abs(value)
-    digits = 3 if size == 0 else 3 - math.floor(math.log10(size))
-    if uncertainty and math.isfinite(uncertainty):
-        digits = max(digits - 1, 1 - math.floor(math.log10(uncertainty)))
-    return f"{value:.{min(max(digits, 0), 5)}f}"
 
 
 def validation_table(found: Validation) -> RenderableType:

@@ -8,9 +8,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from ase_mlsample.report.drawn import Drawn
 from ase_mlsample.report.style import GRID, INK, MUTED
 
-__all__ = ["Cell", "as_json", "definitions", "figure", "inline_svg", "items", "paragraph", "section", "table"]
+__all__ = [
+    "Cell",
+    "Markup",
+    "as_json",
+    "definitions",
+    "figure",
+    "inline_svg",
+    "items",
+    "notice",
+    "paragraph",
+    "section",
+    "subsection",
+    "table",
+]
+
+
+class Markup(str):
+    """Text that is HTML already and is not escaped again."""
+
+    __slots__ = ()
+
 
 # the text of a cell, or its text and CSS class
 Cell = str | tuple[str, str]
@@ -40,8 +61,39 @@ def section(name: str, heading: str, *parts: str) -> str:
     return f'<section id="{escape(name)}">\n<h2>{escape(heading)}</h2>\n{body}\n</section>'
 
 
-def table(headings: Sequence[Cell], rows: Iterable[Sequence[Cell]], *, caption: str = "") -> str:
-    """A table that scrolls by itself where the page is narrow; the first cell of a row is its heading."""
+def subsection(name: str, heading: str, *parts: str) -> str:
+    """A part of a section that can be linked to."""
+    body = "\n".join(part for part in parts if part)
+    return f'<section id="{escape(name)}">\n<h3>{escape(heading)}</h3>\n{body}\n</section>'
+
+
+def notice(words: str, texts: Iterable[str] = (), *, css: str = "notice") -> str:
+    """What a reader must not miss, with a list of particulars."""
+    listed = list(texts)
+    return f'<aside class="{escape(css)}">{paragraph(words)}{items(listed) if listed else ""}</aside>'
+
+
+def table(
+    headings: Sequence[Cell],
+    rows: Iterable[Sequence[Cell]],
+    *,
+    caption: str = "",
+    label: str = "",
+    css: str = "",
+) -> str:
+    """A table that scrolls by itself where the page is narrow; the first cell of a row is its heading.
+
+    Parameters
+    ----------
+    headings, rows
+        Cells.
+    caption
+        Above it.
+    label
+        For those who hear the page, where there is no caption.
+    css
+        Class.
+    """
     head = "".join(_cell("th", cell, ' scope="col"') for cell in headings)
     body = "\n".join(
         "<tr>"
@@ -51,17 +103,40 @@ def table(headings: Sequence[Cell], rows: Iterable[Sequence[Cell]], *, caption: 
         for row in rows
     )
     told = f"<caption>{escape(caption)}</caption>" if caption else ""
+    name = f' aria-label="{escape(caption or label)}"' if caption or label else ""
     return (
-        f'<div class="scroll"><table>{told}\n<thead><tr>{head}</tr></thead>\n'
+        f'<div class="scroll" role="group" tabindex="0"{name}><table{_class(css)}>{told}\n'
+        f"<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{body}\n</tbody></table></div>"
     )
 
 
-def figure(name: str, svg: bytes, caption: str) -> str:
-    """A plot in the page, with links to its files in ``report/`` beside the page."""
-    links = " ".join(f'<a href="report/{name}.{kind}">{kind.upper()}</a>' for kind in ("png", "svg"))
+def figure(
+    name: str, drawn: Drawn, caption: str, *, folder: str = "report/", prefix: str = "", css: str = ""
+) -> str:
+    """A plot in the page, with links to its files beside the page.
+
+    Parameters
+    ----------
+    name
+        Of the files.
+    drawn
+        The plot.
+    caption
+        Below it.
+    folder
+        Of the files, as seen from the page.
+    prefix
+        Of the identifiers in the page.
+    css
+        Class.
+    """
+    links = " ".join(
+        f'<a href="{escape(folder)}{name}.{kind}" aria-label="{name} as {kind.upper()}">{kind.upper()}</a>'
+        for kind in ("png", "svg")
+    )
     return (
-        f'<figure id="{name}">\n{inline_svg(svg, name, caption)}\n'
+        f'<figure id="{prefix}{name}"{_class(css)}>\n{inline_svg(drawn.svg, prefix + name, drawn.text)}\n'
         f'<figcaption>{escape(caption)} <span class="files">{links}</span></figcaption>\n</figure>'
     )
 
@@ -103,7 +178,7 @@ def as_json(content: Any) -> str:
 
 def _cell(tag: str, cell: Cell, attributes: str = "") -> str:
     text, css = (cell, "") if isinstance(cell, str) else cell
-    return f"<{tag}{attributes}{_class(css)}>{escape(text)}</{tag}>"
+    return f"<{tag}{attributes}{_class(css)}>{text if isinstance(text, Markup) else escape(text)}</{tag}>"
 
 
 def _class(css: str) -> str:

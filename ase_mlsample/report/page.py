@@ -11,9 +11,11 @@ from importlib.resources import files
 from string import Template
 
 from ase_mlsample.report import tables
+from ase_mlsample.report.drawn import Drawn
 from ase_mlsample.report.history import History
 from ase_mlsample.report.markup import as_json, definitions, figure, items, paragraph, section
 from ase_mlsample.report.structures import ShownStructure, element_table
+from ase_mlsample.report.validation_section import Validated, in_one_sentence, validation_section
 from ase_mlsample.report.verdict import verdict
 
 __all__ = ["CAPTIONS", "Page", "render"]
@@ -29,7 +31,7 @@ CAPTIONS = {
     "calibration": "Error against predicted σ in twelve bins of equal population. "
     "Under the dashed line error bars are too large, above it too small.",
     "coverage": "Errors inside an interval of so many σ, and what Gaussian members would give.",
-    "candidates": "What the trust window said of the frames that the trajectories were looked at in.",
+    "candidates": "What the trust window said of the frames at which trajectories were looked at.",
     "trust_window": "The trust window: a frame whose largest deviation lies in it is a candidate.",
     "origins": "Structures proposed for labelling, by sampler or explorer.",
     "kinds": "The same structures by their class.",
@@ -72,12 +74,18 @@ class Page:
         To look at.
     notes
         What is missing and why.
+    validated
+        Properties of the model, or None.
+    directory
+        Name of the run's folder.
     """
 
     history: History
-    figures: Mapping[str, bytes] = field(default_factory=dict)
+    figures: Mapping[str, Drawn] = field(default_factory=dict)
     structures: Sequence[ShownStructure] = ()
     notes: Sequence[str] = ()
+    validated: Validated | None = None
+    directory: str = ""
 
 
 def render(page: Page) -> str:
@@ -87,6 +95,7 @@ def render(page: Page) -> str:
     sections = {
         "Errors": section("errors", "Errors by generation and class", *_errors(page)),
         "Uncertainty": section("uncertainty-of-forces", "Predicted against true error", *_uncertainty(page)),
+        "Validation": _validation(page),
         "Exploration": section("exploration", "Exploration", *_exploration(page)),
         "Origins": section("origin", "Origin of the structures", *_origins(page)),
         "Structures": section("look", "The worst and the least certain structures", *_structures(page)),
@@ -115,13 +124,22 @@ def render(page: Page) -> str:
         style=source.joinpath("style.css").read_text(encoding="utf-8"),
         body="\n".join(part for part in body if part),
         data=as_json(data),
-        script=source.joinpath("viewer.js").read_text(encoding="utf-8") if page.structures else "",
+        script="\n".join(source.joinpath(name).read_text(encoding="utf-8") for name in _scripts(page)),
     )
+
+
+def _scripts(page: Page) -> list[str]:
+    wanted = {"viewer.js": bool(page.structures), "tables.js": page.validated is not None}
+    return [name for name, is_wanted in wanted.items() if is_wanted]
 
 
 def _verdict(page: Page) -> str:
     found = verdict(page.history)
-    parts = [paragraph(found.headline, "headline"), items(found.sentences), tables.last_errors(page.history)]
+    sentences = list(found.sentences)
+    if page.validated is not None and page.validated.found is not None:
+        whose = "Properties of an older model" if page.validated.outdated else "Properties"
+        sentences.append(f"{whose}: {in_one_sentence(page.validated.found)}")
+    parts = [paragraph(found.headline, "headline"), items(sentences), tables.last_errors(page.history)]
     return f'<section class="verdict" id="verdict" aria-label="verdict">{"".join(parts)}</section>'
 
 
@@ -140,6 +158,13 @@ def _uncertainty(page: Page) -> Iterable[str]:
         page, "uncertainty", "calibration", "coverage", "force_parity", "energy_parity"
     ) or paragraph("The last model was not evaluated on a held-out set for this report.")
     yield tables.honesty(page.history)
+
+
+def _validation(page: Page) -> str:
+    hint = f"`mlsample validate {page.directory}` does, and its results appear here."
+    return validation_section(
+        page.validated, heading="Validation: properties beside the reference and the literature", hint=hint
+    )
 
 
 def _exploration(page: Page) -> Iterable[str]:

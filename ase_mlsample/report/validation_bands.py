@@ -33,7 +33,7 @@ def draw_bands(result: Values, reference: Values | None) -> Figure:
         curve = result["curves"][name]
         for number, (x, y) in enumerate(curve["members"]):
             label = "" if number else "members alone"
-            _draw(ax, name, x, y, color=colour(0), alpha=0.22, linewidth=0.7, label=label)
+            _draw(ax, name, x, y, color=colour(5), alpha=0.5, linewidth=0.7, label=label)
         _draw(ax, name, curve["x"], curve["y"], color=colour(0), linewidth=1.5, label="model")
         if reference is not None and name in reference["curves"]:
             exact = reference["curves"][name]

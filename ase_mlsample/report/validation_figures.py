@@ -2,47 +2,134 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ase_mlsample._files import write_atomic
 from ase_mlsample.report.plots import legend_above
-from ase_mlsample.report.style import INK, MUTED, as_png, colour, new_figure
+from ase_mlsample.report.style import INK, MUTED, colour, new_figure
 from ase_mlsample.report.validation_bands import draw_bands
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_figures", "write_figures"]
+__all__ = ["FigurePlan", "figure_names", "plan_figures"]
 
 Values = Mapping[str, Any]
 
-#: Curve of a property: figure's name, axis labels. Each is drawn by itself, with members and reference.
-_SINGLE: dict[str, dict[str, tuple[str, str, str]]] = {
-    "phonons": {"heat_capacity": ("heat_capacity", "temperature (K)", "heat capacity (J/mol K)")},
-    "expansion_qha": {"expansion": ("expansion_qha", "temperature (K)", "linear expansion (10⁻⁶/K)")},
-    "expansion": {"length": ("expansion", "temperature (K)", "length over static")},
-    "conservation": {"energy": ("conservation", "time (ps)", "total energy (meV/atom)")},
-    "liquid": {
-        "rdf": ("rdf", "r (Å)", "g(r)"),
-        "structure_factor": ("structure_factor", "q (1/Å)", "S(q)"),
-        "angles": ("bond_angles", "bond angle (°)", "probability per degree"),
-        "displacement": ("displacement", "time (ps)", "mean squared displacement (Å²)"),
-    },
-    "melting": {"temperature": ("melting", "time (ps)", "temperature (K)")},
-    "stacking_faults": {
-        "glide": ("fault_glide", "displacement (a/√6 ⟨112⟩)", "fault energy (mJ/m²)"),
-        "shuffle": ("fault_shuffle", "displacement (a/√2 ⟨110⟩)", "fault energy (mJ/m²)"),
-    },
-    "tin_path": {"energy": ("tin_path", "c/a", "energy above diamond (meV/atom)")},
-    "bain_path": {"energy": ("bain_path", "c/a", "energy above fcc (meV/atom)")},
-    "trigonal_path": {"energy": ("trigonal_path", "c/a over that of bcc", "energy above fcc (meV/atom)")},
+
+@dataclass(frozen=True, slots=True)
+class FigurePlan:
+    """A figure that can be drawn.
+
+    Attributes
+    ----------
+    check
+        That it belongs to; empty for one of all checks.
+    caption
+        What it shows.
+    draw
+        Makes it.
+    wide
+        It needs the width of the page.
+    """
+
+    check: str
+    caption: str
+    draw: Callable[[], Figure]
+    wide: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Plot:
+    """How one curve of a property is drawn: file, labels of the axes, and the caption."""
+
+    file: str
+    x: str
+    y: str
+    caption: str
+
+
+_LIQUID = {
+    "rdf": _Plot("rdf", "r (Å)", "g(r)", "Pair distribution of the liquid."),
+    "structure_factor": _Plot("structure_factor", "q (1/Å)", "S(q)", "Structure factor of the liquid."),
+    "angles": _Plot("bond_angles", "bond angle (°)", "probability per degree", "Bond angles in the liquid."),
+    "displacement": _Plot(
+        "displacement",
+        "time (ps)",
+        "mean squared displacement (Å²)",
+        "Mean squared displacement in the liquid.",
+    ),
 }
+_FAULT = "fault energy (mJ/m²)"
+#: Curves of a property by their name; each is drawn by itself, with members and reference.
+_SINGLE: dict[str, dict[str, _Plot]] = {
+    "phonons": {
+        "heat_capacity": _Plot(
+            "heat_capacity", "temperature (K)", "heat capacity (J/(mol K))", "Harmonic heat capacity."
+        )
+    },
+    "expansion_qha": {
+        "expansion": _Plot(
+            "expansion_qha",
+            "temperature (K)",
+            "linear expansion (10⁻⁶/K)",
+            "Linear thermal expansion in the quasi-harmonic approximation.",
+        )
+    },
+    "expansion": {
+        "length": _Plot(
+            "expansion", "temperature (K)", "length over static", "Length over that at rest, by dynamics."
+        )
+    },
+    "conservation": {
+        "energy": _Plot(
+            "conservation",
+            "time (ps)",
+            "total energy (meV/atom)",
+            "Total energy in microcanonical dynamics, from its start and smoothed.",
+        )
+    },
+    "liquid": _LIQUID,
+    "melting": {
+        "temperature": _Plot(
+            "melting",
+            "time (ps)",
+            "temperature (K)",
+            "Temperature of crystal and liquid side by side, which settles at the melting point.",
+        )
+    },
+    "stacking_faults": {
+        "glide": _Plot("fault_glide", "displacement (a/√6 ⟨112⟩)", _FAULT, "Glide along ⟨112⟩ in (111)."),
+        "shuffle": _Plot(
+            "fault_shuffle", "displacement (a/√2 ⟨110⟩)", _FAULT, "Shuffle along ⟨110⟩ in (111)."
+        ),
+    },
+    "tin_path": {
+        "energy": _Plot(
+            "tin_path", "c/a", "energy above diamond (meV/atom)", "Tetragonal path from diamond to β-tin."
+        )
+    },
+    "bain_path": {
+        "energy": _Plot("bain_path", "c/a", "energy above fcc (meV/atom)", "Bain path from bcc to fcc.")
+    },
+    "trigonal_path": {
+        "energy": _Plot(
+            "trigonal_path",
+            "c/a over that of bcc",
+            "energy above fcc (meV/atom)",
+            "Trigonal path from bcc over simple cubic to fcc.",
+        )
+    },
+}
+_DEVIATIONS = (
+    "Deviation of each judged quantity over what its criterion allows, with the error of members and "
+    "sampling. In the band it agrees; an arrow points to one that lies farther out."
+)
 #: Where a path passes through crystals.
 _PLACES = {
     "tin_path": {"β-tin": 0.5456, "diamond": 2**0.5},
@@ -51,61 +138,66 @@ _PLACES = {
 }
 
 
-def write_figures(validation: Values, folder: Path) -> list[Path]:
-    """Draw all figures of a validation as PNG files.
-
-    Parameters
-    ----------
-    validation : mapping
-        Content of ``validation.json``.
-    folder : Path
-        Exists.
-
-    Returns
-    -------
-    list of Path
-        By name, as `draw_figures` gives them.
-    """
-    paths = []
-    for name, draw in draw_figures(validation).items():
-        path = folder / f"{name}.png"
-        write_atomic(path, as_png(draw()))
-        paths.append(path)
-    return paths
-
-
-def draw_figures(validation: Values) -> dict[str, Callable[[], Figure]]:
-    """What draws each figure, by name; checks without curves have none.
+def plan_figures(validation: Values) -> dict[str, FigurePlan]:
+    """The figures of a validation by name; checks without curves have none.
 
     Parameters
     ----------
     validation : mapping
         Content of ``validation.json``.
     """
-    figures: dict[str, Callable[[], Figure]] = {}
+    plans: dict[str, FigurePlan] = {}
     rows = [row for outcome in validation["outcomes"] for row in outcome["rows"]]
     if any(row["allowed"] and row["deviation"] is not None for row in rows):
-        figures["deviations"] = partial(_deviations, rows)
+        plans["deviations"] = FigurePlan("", _DEVIATIONS, partial(_deviations, rows), wide=True)
     for outcome in validation["outcomes"]:
-        result, reference = outcome["result"], outcome["reference"]
+        result, reference, check = outcome["result"], outcome["reference"], outcome["check"]
         if result is None:
             continue
         kind, curves = result["name"], result["curves"]
-        tail = outcome["check"].removeprefix(kind)
+        tail = check.removeprefix(kind)
         if kind == "eos" and curves:
-            figures[f"eos{tail}"] = partial(_equations, result, reference)
+            told = _caption("Energy against volume, and the minimum of each crystal.", result, reference)
+            plans[f"eos{tail}"] = FigurePlan(check, told, partial(_equations, result, reference))
         if "bands" in curves:
-            figures[f"phonons{tail}"] = partial(draw_bands, result, reference)
-        for name, (file, x, y) in _SINGLE.get(kind, {}).items():
+            told = _caption("Phonon bands and their density of states.", result, reference, "bands")
+            plans[f"phonons{tail}"] = FigurePlan(
+                check, told, partial(draw_bands, result, reference), wide=True
+            )
+        for name, plot in _SINGLE.get(kind, {}).items():
             if name in curves:
-                figures[f"{file}{tail}"] = partial(_single, result, reference, name, (x, y))
-    return figures
+                told = _caption(plot.caption, result, reference, name)
+                draw = partial(_single, result, reference, name, plot)
+                plans[f"{plot.file}{tail}"] = FigurePlan(check, told, draw)
+    return plans
 
 
-def _single(result: Values, reference: Values | None, name: str, labels: tuple[str, str]) -> Figure:
+def figure_names(checks: Iterable[str]) -> set[str]:
+    """All names that `plan_figures` may give to figures of these checks."""
+    names = {"deviations"}
+    for check in checks:
+        kind, hyphen, rest = check.partition("-")
+        files = {plot.file for plot in _SINGLE.get(kind, {}).values()} | ({kind} & {"eos", "phonons"})
+        names |= {f"{file}{hyphen}{rest}" for file in files}
+    return names
+
+
+def _caption(text: str, result: Values, reference: Values | None, name: str = "") -> str:
+    """What is shown, and what its thin and dashed lines are."""
+    names = [name] if name else list(result["curves"])
+    members = max(len(result["curves"][one]["members"]) for one in names)
+    if members:
+        lines = "Thin lines" if name == "bands" else "Thin lines and their range"
+        text += f" {lines}: the {members} members, each alone."
+    if reference is not None and any(one in reference["curves"] for one in names):
+        text += " Dashed: the reference."
+    return text
+
+
+def _single(result: Values, reference: Values | None, name: str, plot: _Plot) -> Figure:
     figure, ax = new_figure()
     lines(ax, result, reference, name)
-    ax.set(xlabel=labels[0], ylabel=labels[1])
+    ax.set(xlabel=plot.x, ylabel=plot.y)
     _decorate(ax, result["name"], name)
     legend_above(ax)
     return figure
@@ -127,15 +219,37 @@ def lines(ax: Axes, result: Values, reference: Values | None, name: str, *, shad
     """
     curve = result["curves"][name]
     main = shade or colour(0)
+    pale = shade or colour(5)  # seen on light and on dark ground
+    _band(ax, curve, pale)
     for number, (x, y) in enumerate(curve["members"]):
         label = "members alone" if number == 0 and not shade else None
-        ax.plot(x, y, color=main, alpha=0.3, linewidth=0.8, label=label)
+        ax.plot(x, y, color=pale, alpha=0.6, linewidth=0.8, label=label)
     ax.plot(curve["x"], curve["y"], color=main, linewidth=1.8, label=None if shade else "model")
     if reference is not None and name in reference["curves"]:
         exact = reference["curves"][name]
         label = None if shade else "reference"
         style: dict[str, Any] = {"color": shade or colour(1), "linestyle": "--", "linewidth": 1.6}
         ax.plot(exact["x"], exact["y"], label=label, **style)
+
+
+def _band(ax: Axes, curve: Values, shade: str) -> None:
+    """The range of the members, where all of them have values."""
+    members = [(np.asarray(x, float), np.asarray(y, float)) for x, y in curve["members"]]
+    if len(members) < 2:
+        return
+    low, high = max(x.min() for x, _ in members), min(x.max() for x, _ in members)
+    x = np.unique([value for value in curve["x"] if low <= value <= high])
+    if len(x) > 1:
+        values = [np.interp(x, *_ordered(one)) for one in members]
+        ax.fill_between(
+            x, np.min(values, axis=0), np.max(values, axis=0), color=shade, alpha=0.15, linewidth=0
+        )
+
+
+def _ordered(one: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """A curve by rising x."""
+    order = np.argsort(one[0])
+    return one[0][order], one[1][order]
 
 
 def _decorate(ax: Axes, kind: str, name: str) -> None:

@@ -14,11 +14,12 @@ import numpy as np
 from ase_mlsample._files import write_atomic
 from ase_mlsample.active.ledger import Ledger
 from ase_mlsample.report import held_out_plots, plots
+from ase_mlsample.report.drawn import write_figure
 from ase_mlsample.report.held_out import HeldOut, read_candidates, read_held_out, read_model
 from ase_mlsample.report.history import History, read_history
 from ase_mlsample.report.page import CAPTIONS, Page, render
 from ase_mlsample.report.structures import ShownStructure, most_uncertain, worst_held_out
-from ase_mlsample.report.style import as_png, as_svg
+from ase_mlsample.report.validation_page import read_run_validation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +32,7 @@ def write_report(directory: Path, *, evaluate: bool = True) -> list[Path]:
 
     The page is one file that loads nothing. Everything is read from the ledger, except: stage times (from the
     log, if there is one), what needs the last model and the held-out set, and the colours of candidates. What
-    is missing is left out, and the page says so. The same state gives the same bytes.
+    is missing or of an older model, the page says. The same state gives the same bytes.
 
     Parameters
     ----------
@@ -59,14 +60,16 @@ def write_report(directory: Path, *, evaluate: bool = True) -> list[Path]:
     folder.mkdir(exist_ok=True)
     written, drawn = [], {}
     for name, figure in figures.items():
-        drawn[name] = as_svg(figure, name)
-        write_atomic(folder / f"{name}.svg", drawn[name])
-        write_atomic(folder / f"{name}.png", as_png(figure))
-        written += [folder / f"{name}.png", folder / f"{name}.svg"]
+        paths, drawn[name] = write_figure(figure, name, folder)
+        written += paths
     for name in set(CAPTIONS) - set(figures):  # plots of an earlier state that this one has no numbers for
         for kind in ("png", "svg"):
             (folder / f"{name}.{kind}").unlink(missing_ok=True)
-    page = render(Page(history, drawn, structures, (*notes, *more)))
+    validated, files, doubts = read_run_validation(directory)
+    written += files
+    page = render(
+        Page(history, drawn, structures, (*doubts, *notes, *more), validated, directory.resolve().name)
+    )
     write_atomic(directory / "report.html", page.encode())
     numbers = _numbers(history, held_out, structures)
     written += [

@@ -13,7 +13,7 @@ from ase_mlsample.samplers.prototypes import PROTOTYPES
 from ase_mlsample.validation.crystals import COMMON, crystal_of
 from ase_mlsample.validation.properties import PropertyResult
 
-__all__ = ["SUITES", "Check", "chosen", "suite"]
+__all__ = ["SUITES", "Check", "all_checks", "chosen", "suite"]
 
 _HERE = "ase_mlsample.validation"
 
@@ -287,6 +287,11 @@ def suite(name: str, symbols: Sequence[str]) -> tuple[str, str, list[Check]]:
     if symbols and symbol not in symbols:
         raise ValueError(f"the suite {name!r} is of {symbol}, and the model knows {', '.join(symbols)}")
     return name, symbol, checks
+
+
+def all_checks(name: str, symbol: str) -> list[Check]:
+    """The checks of a suite by the name that `suite` gave it, which is the element where it has none."""
+    return suite("auto" if name == symbol else name, [symbol])[2]
 
 
 def _made(name: str) -> tuple[str, list[Check]]:

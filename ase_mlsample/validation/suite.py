@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ase_mlsample import __version__
 from ase_mlsample._files import write_atomic
-from ase_mlsample.validation.checks import Check
+from ase_mlsample.validation.checks import Check, all_checks
 from ase_mlsample.validation.evaluation import Answer, Source, Task, answer
 from ase_mlsample.validation.literature import literature
 from ase_mlsample.validation.members import members_of
@@ -39,6 +40,8 @@ class Outcome:
         Why there is no result, or empty.
     seconds
         Of all its evaluations together.
+    quick
+        With settings of a quick run, where it has such.
     """
 
     check: str
@@ -48,6 +51,7 @@ class Outcome:
     rows: tuple[Row, ...]
     failure: str
     seconds: float
+    quick: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,10 @@ class Validation:
         Whether settings were those of a quick run.
     outcomes
         By check, in the order of the suite.
+    fingerprint, reference_fingerprint
+        Of the calculators, as in `Source`; the latter empty without one.
+    version
+        Of the package.
     """
 
     suite: str
@@ -75,6 +83,9 @@ class Validation:
     members: int
     quick: bool
     outcomes: tuple[Outcome, ...]
+    fingerprint: str = ""
+    reference_fingerprint: str = ""
+    version: str = __version__
 
     @property
     def rows(self) -> list[Row]:
@@ -84,6 +95,38 @@ class Validation:
     def count(self, verdict: str) -> int:
         """How many rows have a verdict."""
         return sum(row.verdict == verdict for row in self.rows)
+
+    def joined(self, before: Validation | None) -> Validation:
+        """The same with the checks of an earlier validation that this one has not done.
+
+        They are left out where they do not fit: those of another model, suite or version of the package, and
+        those compared with another reference.
+
+        Parameters
+        ----------
+        before : Validation or None
+        """
+        own = {outcome.check for outcome in self.outcomes}
+        kept = [outcome for outcome in (before.outcomes if before else ()) if outcome.check not in own]
+        if before is None or not kept or self._identity != before._identity:
+            return self
+        named = self if self.reference_fingerprint or not before.reference_fingerprint else before
+        if before.reference_fingerprint not in ("", named.reference_fingerprint):
+            kept = [outcome for outcome in kept if outcome.reference is None]
+        places = {check.name: place for place, check in enumerate(all_checks(self.suite, self.symbol))}
+        outcomes = sorted((*self.outcomes, *kept), key=lambda one: places.get(one.check, len(places)))
+        return replace(
+            self,
+            outcomes=tuple(outcomes),
+            reference=named.reference,
+            reference_fingerprint=named.reference_fingerprint,
+            members=max(self.members, before.members),
+            quick=any(outcome.quick for outcome in outcomes),
+        )
+
+    @property
+    def _identity(self) -> tuple[str, str, str]:
+        return self.suite, self.fingerprint, self.version
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON takes them."""
@@ -108,6 +151,7 @@ def run_suite(
     reference: Source | None = None,
     quick: bool = False,
     members: str = "fast",
+    before: Validation | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Validation:
     """Evaluate checks; each answer is a file in ``folder/answers``, and what is there is not done again.
@@ -132,6 +176,8 @@ def run_suite(
         With the settings of a quick run.
     members : {"fast", "all", "none"}
         For which checks members are evaluated; "fast": all but the slow ones.
+    before : Validation, optional
+        Its other checks stay part of the result, and of the file, as far as they fit: `Validation.joined`.
     progress : callable, optional
         Called with what is done, and how many tasks of how many.
 
@@ -158,12 +204,16 @@ def run_suite(
     ]
     found: dict[tuple[str, str], Answer] = {}
     published = literature(suite)
+    quickly = {check.name for check in checks if quick and check.quick}
 
     def gathered() -> Validation:
         outcomes = [_outcome(check, found, published.get(check.name, {})) for check in checks]
-        known = tuple(outcome for outcome in outcomes if outcome is not None)
-        name = "" if reference is None else reference.name
-        return Validation(suite, symbol, model.name, name, n_members, quick, known)
+        known = tuple(replace(one, quick=one.check in quickly) for one in outcomes if one is not None)
+        name, fingerprint = ("", "") if reference is None else (reference.name, reference.fingerprint)
+        whole = Validation(
+            suite, symbol, model.name, name, n_members, quick, known, model.fingerprint, fingerprint
+        )
+        return whole.joined(before)
 
     for done, (task, one) in enumerate(_answered(tasks, answers, executor, workers), start=1):
         found[task.check.name, task.who] = one

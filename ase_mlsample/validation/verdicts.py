@@ -31,7 +31,8 @@ class Row:
     literature
         Published value, or None.
     compared_with
-        "reference" if there is one, else "experiment", "theory" or "zero"; empty without any.
+        "reference" if there is one, else "experiment", "theory" or "zero"; empty without any, or with a
+        published value of something that is not quite the same.
     deviation
         The model's value less what it is compared with; not a number where it has none.
     allowed
@@ -40,6 +41,8 @@ class Row:
         "agrees" within the bound; else "within error" where twice the standard errors of both and the
         members' spread, added in squares, cover the deviation; else, and where there is no value, "differs".
         Empty without comparison or criterion.
+    criterion
+        That it was judged by, or None.
     """
 
     check: str
@@ -56,6 +59,7 @@ class Row:
     deviation: float | None
     allowed: float | None
     verdict: str
+    criterion: Criterion | None = None
 
 
 def rows(
@@ -101,7 +105,7 @@ def _row(
         against, target, spread = "zero", 0.0, 0.0
     elif exact is not None and math.isfinite(exact.value):
         against, target, spread = "reference", exact.value, exact.error
-    elif known is not None:
+    elif known is not None and not known.caveat:
         against = "theory" if known.calculated else "experiment"
         target, spread = known.value, known.uncertainty or 0.0
     else:
@@ -123,6 +127,7 @@ def _row(
         deviation=deviation,
         allowed=allowed,
         verdict=_verdict(quantity, deviation, bound, target, spread),
+        criterion=bound,
     )
 
 

@@ -2,8 +2,9 @@ import json
 
 import pytest
 
+from ase_mlsample import __version__
 from ase_mlsample.cli import main
-from ase_mlsample.cli.validate_table import number
+from ase_mlsample.report.numbers import number
 from tests.calculators.ani_models import silicon_ensemble
 
 SW = "ase_mlsample.calculators:StillingerWeber"
@@ -28,6 +29,24 @@ def test_validate_writes_and_shows_everything(model, tmp_path, capsys):
     verdicts = {row["verdict"] for outcome in content["outcomes"] for row in outcome["rows"]}
     assert verdicts <= {"agrees", "within error", "differs", ""}
     assert (folder / "deviations.png").read_bytes().startswith(b"\x89PNG")
+    page = (folder / "validation.html").read_text()
+    assert "Elastic constants of diamond" in page
+    assert (folder / "validation.html").as_uri() in printed
+    assert content["version"] == __version__
+
+
+def test_checks_of_before_stay_but_are_not_shown_again(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("ase_mlsample.cli.validate_target.Target.write_page", lambda target: target.folder)
+    for check in ("elastic", "tin_path"):
+        assert main(["validate", SW, "--only", check, "--quick", "--out", str(tmp_path)]) == 0
+        printed = capsys.readouterr().out
+    assert "barrier" in printed
+    assert "C11" not in printed
+    content = json.loads((tmp_path / "validation.json").read_text())
+    assert [outcome["check"] for outcome in content["outcomes"]] == ["elastic", "tin_path"]
+    (tmp_path / "validation.json").write_text("{")
+    assert main(["validate", SW, "--only", "elastic", "--quick", "--out", str(tmp_path)]) == 2
+    assert "validation.json cannot be read" in capsys.readouterr().err
 
 
 def test_a_failed_check_is_said_and_is_an_exit_status_of_1(tmp_path, capsys):

@@ -31,8 +31,8 @@ def written(made, tmp_path_factory):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures are made but not drawn, which takes most of the time of a report."""
-    monkeypatch.setattr("ase_mlsample.report.write.as_png", lambda figure: b"PNG")
-    monkeypatch.setattr("ase_mlsample.report.write.as_svg", lambda figure, name: b"<svg></svg>")
+    monkeypatch.setattr("ase_mlsample.report.drawn.as_png", lambda figure: b"PNG")
+    monkeypatch.setattr("ase_mlsample.report.drawn.as_svg", lambda figure, name: b"<svg></svg>")
 
 
 @pytest.fixture

@@ -1,61 +1,16 @@
-import math
-
-import numpy as np
 import pytest
 
-from ase_mlsample.report.validation_figures import draw_figures, write_figures
+from ase_mlsample.report.drawn import described, write_figure
+from ase_mlsample.report.style import new_figure
+from ase_mlsample.report.validation_figures import figure_names, lines, plan_figures
 from ase_mlsample.validation.properties import PropertyResult, curve
-from ase_mlsample.validation.suite import Outcome, Validation
-from ase_mlsample.validation.verdicts import Row
-
-X = np.linspace(0.5, 1.5, 11)
-
-
-def result(name, curves, **facts):
-    whole = PropertyResult(name, (), {key: curve(X, y) for key, y in curves.items()}, facts)
-    return whole.with_members([whole, whole, "RuntimeError: no"])
-
-
-def row(verdict, deviation):
-    numbers = {"value": 1.0 + deviation, "std": 0.1, "error": None, "reference": 1.0, "reference_error": None}
-    words = {"check": "elastic", "key": "C11", "label": "C11", "unit": "GPa", "compared_with": "experiment"}
-    return Row(**numbers, **words, literature=None, deviation=deviation, allowed=0.5, verdict=verdict)
-
-
-def validation():
-    bands = result(
-        "phonons",
-        {"bands": np.array([X, 2 * X]), "dos": X, "heat_capacity": X},
-        ticks=[0.5, 1.0, 1.0, 1.5],
-        labels=["G", "K", "U", "X"],
-    )
-    results = {
-        "eos": result("eos", {"diamond": X**2, "fcc": X**2 + 1}),
-        "phonons-alpha": bands,
-        "liquid": result("liquid", dict.fromkeys(("rdf", "structure_factor", "angles", "displacement"), X)),
-        "tin_path": result("tin_path", {"energy": X, "volume": X}),
-        "trigonal_path": result("trigonal_path", {"energy": X}),
-        "elastic": result("elastic", {}),
-    }
-    rows = (
-        row("agrees", 0.1),
-        row("within error", -0.6),
-        row("differs", 9.0),
-        row("", 0.0),
-        row("differs", math.nan),
-    )
-    outcomes = [
-        Outcome(
-            name, name, one, one if name != "liquid" else None, rows if name == "elastic" else (), "", 1.0
-        )
-        for name, one in results.items()
-    ]
-    outcomes.append(Outcome("defects", "Defects", None, None, (), "RuntimeError: no", 1.0))
-    return Validation("silicon", "Si", "model", "reference", 3, False, tuple(outcomes))
+from ase_mlsample.validation.suite import Validation
+from tests.report.fabricated_validation import X, validation
 
 
 def test_a_figure_of_each_kind(tmp_path):
-    paths = write_figures(validation().to_dict(), tmp_path)
+    plans = plan_figures(validation().to_dict())
+    paths = [write_figure(plan.draw(), name, tmp_path)[0][0] for name, plan in plans.items()]
     assert {path.stem for path in paths} == {
         "deviations",
         "eos",
@@ -72,7 +27,7 @@ def test_a_figure_of_each_kind(tmp_path):
 
 
 def test_lines_are_those_of_the_curves():
-    figures = draw_figures(validation().to_dict())
+    figures = {name: plan.draw for name, plan in plan_figures(validation().to_dict()).items()}
     (axes,) = figures["tin_path"]().axes
     labels = [line.get_label() for line in axes.lines if not line.get_label().startswith("_")]
     assert labels == ["members alone", "model", "reference"]
@@ -83,8 +38,45 @@ def test_lines_are_those_of_the_curves():
     assert len(dos.lines) == 5  # two members, the model, the reference, the zero
     (axes,) = figures["deviations"]().axes
     assert len(axes.get_yticks()) == 3  # one without a verdict or a value is not shown
-    assert axes.get_yticklabels()[0].get_text() == "C11 (experiment)"
+    assert axes.get_yticklabels()[2].get_text() == "C44 (experiment)"
 
 
 def test_nothing_to_draw():
-    assert draw_figures(Validation("silicon", "Si", "m", "", 0, False, ()).to_dict()) == {}
+    assert plan_figures(Validation("silicon", "Si", "m", "", 0, False, ()).to_dict()) == {}
+
+
+def test_all_names_are_known_beforehand():
+    found = validation()
+    possible = figure_names(outcome.check for outcome in found.outcomes)
+    assert set(plan_figures(found.to_dict())) <= possible
+    assert "mine" not in possible
+
+
+def test_captions_say_what_lines_are():
+    plans = plan_figures(validation().to_dict())
+    assert plans["tin_path"].caption.endswith("the 2 members, each alone. Dashed: the reference.")
+    assert "Dashed" not in plans["rdf"].caption
+    assert plans["deviations"].check == ""
+
+
+def test_the_range_of_the_members():
+    whole = PropertyResult("tin_path", (), {"energy": curve(X, X)})
+    others = [PropertyResult("tin_path", (), {"energy": curve(X[::-1], X[::-1] + d)}) for d in (-0.5, 0.25)]
+    _, ax = new_figure()
+    lines(ax, whole.with_members(others).to_dict(), None, "energy")
+    (band,) = ax.collections
+    vertices = band.get_paths()[0].vertices
+    at = vertices[vertices[:, 0] == 1.0][:, 1]
+    assert (at.min(), at.max()) == pytest.approx((0.5, 1.25))
+
+
+def test_figures_in_words():
+    figure, ax = new_figure()
+    ax.plot([0, 2], [-1, 1], label="model")
+    ax.set(xlabel="time (ps)", ylabel="energy\n(eV)", xlim=(0, 2), ylim=(-1, 1))
+    assert described(figure) == "Plot of energy (eV) from −1 to 1 against time (ps) from 0 to 2."
+    ax.legend()
+    assert described(figure).endswith("Shown: model.")
+    bands = described(plan_figures(validation().to_dict())["phonons-alpha"].draw())
+    assert "against Γ, K|U, X; beside it" in bands
+    assert bands.endswith("Shown: members alone, model, reference.")
