@@ -192,7 +192,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/classical_to_ab_initio"))
     parser.add_argument("--steps", type=int, default=200 if SHORT else 400_000, help="of the free energies")
     options = parser.parse_args()
-    folder, frames = options.folder, 20 if SHORT else 160
+    folder, frames = options.folder, 20 if SHORT else 200
     exploring, epochs = (100, 4) if SHORT else (60_000, 60)
     begun = time.perf_counter()
 
