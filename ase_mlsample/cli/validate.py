@@ -55,6 +55,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="evaluate members alone for all but the slow checks, for all, or for none",
     )
     parser.add_argument("--workers", type=int, default=1, help="processes (1: in this one)")
+    parser.add_argument("--retry-failed", action="store_true", help="evaluate again what failed before")
     parser.add_argument("--list", action="store_true", help="list the checks of the suite, and stop")
 
 
@@ -88,6 +89,7 @@ def run(args: Namespace) -> int:
             reference=_reference(args),
             quick=args.quick,
             members=args.members,
+            retry_failed=args.retry_failed,
             progress=progress,
         )
     found.save(folder / "validation.json")

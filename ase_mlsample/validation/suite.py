@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ase_mlsample.validation.checks import Check
 from ase_mlsample.validation.evaluation import Answer, Source, Task, answer
 from ase_mlsample.validation.literature import literature
 from ase_mlsample.validation.members import members_of
+from ase_mlsample.validation.progress import Progress
 from ase_mlsample.validation.properties import PropertyResult, plain_json
 from ase_mlsample.validation.verdicts import Row, rows
 
@@ -108,9 +110,12 @@ def run_suite(
     reference: Source | None = None,
     quick: bool = False,
     members: str = "fast",
-    progress: Callable[[str, int, int], None] | None = None,
+    retry_failed: bool = False,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Validation:
     """Evaluate checks; each answer is a file in ``folder/answers``, and what is there is not done again.
+
+    A long check that was killed goes on from the journal of its runs, which is there while it has no answer.
 
     Parameters
     ----------
@@ -132,8 +137,10 @@ def run_suite(
         With the settings of a quick run.
     members : {"fast", "all", "none"}
         For which checks members are evaluated; "fast": all but the slow ones.
+    retry_failed : bool
+        Evaluate again what has failed before.
     progress : callable, optional
-        Called with what is done, and how many tasks of how many.
+        Called when a task begins and when one is done.
 
     Raises
     ------
@@ -165,30 +172,38 @@ def run_suite(
         name = "" if reference is None else reference.name
         return Validation(suite, symbol, model.name, name, n_members, quick, known)
 
-    for done, (task, one) in enumerate(_answered(tasks, answers, executor, workers), start=1):
+    state = Progress(tasks, answers, workers)
+    evaluate = partial(answer, folder=answers, retry_failed=retry_failed)
+    for task, one in _answered(state, evaluate, executor, progress or (lambda _: None)):
         found[task.check.name, task.who] = one
-        if progress is not None:
-            progress(f"{task.check.name}, {task.who}", done, len(tasks))
         if all((task.check.name, other.who) in found for other in tasks if other.check is task.check):
             gathered().save(folder / "validation.json")
     return gathered()
 
 
 def _answered(
-    tasks: Sequence[Task], folder: Path, executor: Executor, workers: int
+    state: Progress,
+    evaluate: Callable[[Task], Answer],
+    executor: Executor,
+    progress: Callable[[Progress], None],
 ) -> Iterator[tuple[Task, Answer]]:
     """Answers as they come, never more tasks under way than there are workers."""
-    left = iter(tasks)
+    left = iter(state.tasks)
     running: dict[Future[Answer], Task] = {}
     try:
         while True:
-            for task in itertools.islice(left, workers - len(running)):
-                running[executor.submit(answer, task, folder)] = task
+            for task in itertools.islice(left, state.workers - len(running)):
+                state.begin(task)
+                progress(state)
+                running[executor.submit(evaluate, task)] = task
             if not running:
                 return
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                yield running.pop(future), future.result()
+                task, one = running.pop(future), future.result()
+                state.end(task, one.seconds)
+                yield task, one
+                progress(state)
     finally:
         for future in running:
             future.cancel()
