@@ -41,6 +41,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--reference-kwargs", metavar="YAML", help="keyword arguments of the reference's factory"
     )
+    parser.add_argument(
+        "--reference-answers",
+        type=Path,
+        metavar="FOLDER",
+        help="answers of the reference, shared by the validations of several models (with the results)",
+    )
     parser.add_argument("-o", "--out", type=Path, help="folder of the results (model.validation)")
     parser.add_argument("--only", nargs="+", default=[], metavar="CHECK", help="these checks and no others")
     parser.add_argument("--skip", nargs="+", default=[], metavar="CHECK", help="leave these out")
@@ -87,6 +93,7 @@ def run(args: Namespace) -> int:
             executor=executor,
             workers=args.workers,
             reference=_reference(args),
+            reference_answers=args.reference_answers,
             quick=args.quick,
             members=args.members,
             retry_failed=args.retry_failed,
@@ -146,8 +153,9 @@ def _reference(args: Namespace) -> Source | None:
     from ase_mlsample._yaml import yaml_value
 
     if args.reference is None:
-        if args.reference_kwargs is not None:
-            raise ValueError("--reference-kwargs belongs to --reference")
+        for given in ("reference_kwargs", "reference_answers"):
+            if getattr(args, given) is not None:
+                raise ValueError(f"--{given.replace('_', '-')} belongs to --reference")
         return None
     kwargs = {} if args.reference_kwargs is None else yaml_value(args.reference_kwargs, "--reference-kwargs")
     if not isinstance(kwargs, dict):

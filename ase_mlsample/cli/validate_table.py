@@ -106,6 +106,11 @@ def _legend(found: Validation) -> RenderableType:
     for outcome in found.outcomes:
         if outcome.failure:
             lines.append(f"{outcome.check} failed: {outcome.failure}")
+        lines += [
+            f"{outcome.check}: the published value of {row.label} is {row.literature.caveat}"
+            for row in outcome.rows
+            if row.literature is not None and row.literature.caveat
+        ]
         result = outcome.result
         if result is not None:
             lines += [f"{outcome.check}: {note}" for note in result.notes]

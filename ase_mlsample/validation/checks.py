@@ -43,8 +43,6 @@ class Check:
         Sampled by molecular dynamics, in single precision where the model knows it.
     journal
         Its function keeps a journal, and goes on inside of it after a kill.
-    cost
-        Seconds that it takes about, which weigh the checks against each other before any is done.
     """
 
     name: str
@@ -57,7 +55,6 @@ class Check:
     slow: bool = False
     dynamics: bool = False
     journal: bool = False
-    cost: float = 1.0
 
     def run(
         self, calc: Any, symbol: str, *, quick: bool = False, journal: Journal | None = None

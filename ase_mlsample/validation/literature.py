@@ -28,12 +28,16 @@ class LiteratureValue:
         Where it is from, in full.
     calculated
         By theory, not measured.
+    caveat
+        In what it is something else than the quantity, so that nothing is judged by it; empty where it is
+        alike.
     """
 
     value: float
     uncertainty: float | None
     source: str
     calculated: bool
+    caveat: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,7 @@ def literature(suite: str) -> dict[str, dict[str, LiteratureValue]]:
             None if uncertainty is None else float(uncertainty),
             sources[name],
             name in calculated,
+            entry.get("caveat", ""),
         )
 
     return {

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +107,7 @@ def run_suite(
     executor: Executor,
     workers: int = 1,
     reference: Source | None = None,
+    reference_answers: Path | None = None,
     quick: bool = False,
     members: str = "fast",
     retry_failed: bool = False,
@@ -133,6 +133,9 @@ def run_suite(
         Tasks that it is given at a time.
     reference : Source, optional
         Evaluated by the same protocol and compared first.
+    reference_answers : Path, optional
+        Folder of its answers, such as one that the validations of several models share; by default they are
+        with the others.
     quick : bool
         With the settings of a quick run.
     members : {"fast", "all", "none"}
@@ -172,9 +175,9 @@ def run_suite(
         name = "" if reference is None else reference.name
         return Validation(suite, symbol, model.name, name, n_members, quick, known)
 
-    state = Progress(tasks, answers, workers)
-    evaluate = partial(answer, folder=answers, retry_failed=retry_failed)
-    for task, one in _answered(state, evaluate, executor, progress or (lambda _: None)):
+    state = Progress(tasks, answers, reference_answers or answers, workers)
+    state.reference_folder.mkdir(parents=True, exist_ok=True)
+    for task, one in _answered(state, executor, retry_failed, progress or (lambda _: None)):
         found[task.check.name, task.who] = one
         if all((task.check.name, other.who) in found for other in tasks if other.check is task.check):
             gathered().save(folder / "validation.json")
@@ -182,10 +185,7 @@ def run_suite(
 
 
 def _answered(
-    state: Progress,
-    evaluate: Callable[[Task], Answer],
-    executor: Executor,
-    progress: Callable[[Progress], None],
+    state: Progress, executor: Executor, retry_failed: bool, progress: Callable[[Progress], None]
 ) -> Iterator[tuple[Task, Answer]]:
     """Answers as they come, never more tasks under way than there are workers."""
     left = iter(state.tasks)
@@ -195,7 +195,8 @@ def _answered(
             for task in itertools.islice(left, state.workers - len(running)):
                 state.begin(task)
                 progress(state)
-                running[executor.submit(evaluate, task)] = task
+                where = state.folder_of(task)
+                running[executor.submit(answer, task, where, retry_failed=retry_failed)] = task
             if not running:
                 return
             done, _ = wait(running, return_when=FIRST_COMPLETED)

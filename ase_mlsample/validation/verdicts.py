@@ -31,7 +31,8 @@ class Row:
     literature
         Published value, or None.
     compared_with
-        "reference" if there is one, else "experiment", "theory" or "zero"; empty without any.
+        "reference" if there is one, else "experiment", "theory" or "zero"; empty without any, or with a
+        published value of something that is not quite the same.
     deviation
         The model's value less what it is compared with; not a number where it has none.
     allowed
@@ -101,7 +102,7 @@ def _row(
         against, target, spread = "zero", 0.0, 0.0
     elif exact is not None and math.isfinite(exact.value):
         against, target, spread = "reference", exact.value, exact.error
-    elif known is not None:
+    elif known is not None and not known.caveat:
         against = "theory" if known.calculated else "experiment"
         target, spread = known.value, known.uncertainty or 0.0
     else:

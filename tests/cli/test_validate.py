@@ -1,9 +1,13 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from ase_mlsample.cli import main
-from ase_mlsample.cli.validate_table import number
+from ase_mlsample.cli.validate_table import number, progress_bar
+from ase_mlsample.validation.checks import Check, suite
+from ase_mlsample.validation.evaluation import Source, Task
+from ase_mlsample.validation.progress import Progress
 from tests.calculators.ani_models import silicon_ensemble
 
 SW = "ase_mlsample.calculators:StillingerWeber"
@@ -28,6 +32,40 @@ def test_validate_writes_and_shows_everything(model, tmp_path, capsys):
     verdicts = {row["verdict"] for outcome in content["outcomes"] for row in outcome["rows"]}
     assert verdicts <= {"agrees", "within error", "differs", ""}
     assert (folder / "deviations.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_models_share_the_answers_of_their_reference(tmp_path, capsys, monkeypatch):
+    calls = []
+    original = Check.run
+
+    def counted(self, calc, *args, **settings):
+        calls.append(type(calc).__name__)
+        return original(self, calc, *args, **settings)
+
+    monkeypatch.setattr(Check, "run", counted)
+    shared = ["--reference", SW, "--reference-answers", str(tmp_path / "shared"), "--only", "elastic"]
+    for name in ("soft_silicon", "silicon_committee"):
+        words = ["validate", f"tests.validation.silicon_potentials:{name}", "--suite", "silicon", *shared]
+        assert main([*words, "--members", "none", "--out", str(tmp_path / name)]) == 0
+        content = json.loads((tmp_path / name / "validation.json").read_text())
+        assert content["outcomes"][0]["reference"]["name"] == "elastic"
+        assert [path.name for path in (tmp_path / name / "answers").iterdir()] == ["elastic.model.json"]
+    assert calls == ["StillingerWeber", "StillingerWeber", "Committee"]
+    capsys.readouterr()
+
+
+def test_progress_off_a_terminal_is_a_line_now_and_then(capsys):
+    with progress_bar("validating Si") as show:
+        check = suite("silicon", ["Si"])[2][0]
+        model = Source("sw", lambda precision: None, "sw")
+        tasks = [Task(check, "Si", model, who) for who in ("model", "reference")]
+        state = Progress(tasks, Path(), Path())
+        for task in tasks:
+            state.begin(task)
+            show(state)
+            state.end(task, 3.0)
+            show(state)
+    assert capsys.readouterr().err == "validating Si: 2 of 2 done\n"
 
 
 def test_a_failed_check_is_said_and_is_an_exit_status_of_1(tmp_path, capsys):
@@ -75,6 +113,7 @@ def test_list(capsys):
         ([SW, "--only", "elasticity"], "no check elasticity"),
         ([SW, "--workers", "0"], "--workers 0"),
         ([SW, "--reference-kwargs", "{a: 1}"], "belongs to --reference"),
+        ([SW, "--reference-answers", "shared"], "--reference-answers belongs to --reference"),
         ([SW, "--reference", "a.safetensors", "--reference-kwargs", "{a: 1}"], "a.safetensors takes none"),
         (["ase.calculators.emt:EMT"], "say which suite"),
     ],

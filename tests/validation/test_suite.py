@@ -7,9 +7,9 @@ import pytest
 from ase_mlsample.active.executors import SerialExecutor
 from ase_mlsample.calculators import StillingerWeber
 from ase_mlsample.validation import evaluation
-from ase_mlsample.validation.checks import chosen, suite
+from ase_mlsample.validation.checks import SUITES, chosen, suite
 from ase_mlsample.validation.evaluation import Source, Task, answer
-from ase_mlsample.validation.progress import Progress
+from ase_mlsample.validation.progress import COSTS, Progress
 from ase_mlsample.validation.suite import run_suite
 from tests.validation.silicon_potentials import silicon_committee
 
@@ -155,8 +155,8 @@ def test_time_left():
     now = [0.0]
     model = [Task(check, SYMBOL, MODEL, "model") for check in FEW]
     members = [Task(FEW[0], SYMBOL, MODEL, f"member {k}", member=k) for k in range(2)]
-    cheap, dear = FEW[0].cost, FEW[1].cost
-    state = Progress([model[0], *members, model[1]], Path("nowhere"), workers=2, clock=lambda: now[0])
+    cheap, dear = COSTS["elastic_constants"], 1.0
+    state = Progress([model[0], *members, model[1]], Path(), Path(), workers=2, clock=lambda: now[0])
     state.begin(model[0])
     assert (state.words(), state.seconds_left()) == ("elastic, model", None)
     state.end(model[0], 8.0)
@@ -170,3 +170,8 @@ def test_time_left():
     state.end(members[1], 2.0)
     state.end(model[1], 1.0)
     assert (state.done, state.seconds_left()) == (4, 0.0)
+
+
+def test_costs_are_those_of_properties():
+    functions = {check.function.partition(":")[2] for name in SUITES for check in suite(name, [])[2]}
+    assert set(COSTS) <= functions
