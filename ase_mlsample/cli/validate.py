@@ -36,7 +36,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--suite", default="auto", help="silicon, tin or aluminium; auto: of the model's element"
     )
     parser.add_argument(
-        "--reference", metavar="module:factory", help="calculator to compare with, by the same protocol"
+        "--reference",
+        metavar="NAME",
+        help="calculator to compare with, by the same protocol: module:factory, a model file, or a reference "
+        "of this package such as gpaw",
     )
     parser.add_argument(
         "--reference-kwargs", metavar="YAML", help="keyword arguments of the reference's factory"
@@ -151,6 +154,7 @@ def _built(name: str, kwargs: dict[str, Any], precision: str) -> Any:  # noqa: A
 
 def _reference(args: Namespace) -> Source | None:
     from ase_mlsample._yaml import yaml_value
+    from ase_mlsample.active.label import reference_name
 
     if args.reference is None:
         for given in ("reference_kwargs", "reference_answers"):
@@ -160,7 +164,8 @@ def _reference(args: Namespace) -> Source | None:
     kwargs = {} if args.reference_kwargs is None else yaml_value(args.reference_kwargs, "--reference-kwargs")
     if not isinstance(kwargs, dict):
         raise ValueError(f"--reference-kwargs {args.reference_kwargs}: write a mapping, such as '{{k: 1}}'")
-    return _source(args.reference, kwargs)
+    is_file = args.reference.endswith(".safetensors")
+    return _source(args.reference if is_file else reference_name(args.reference), kwargs)
 
 
 def _symbols(model: Source) -> list[str]:

@@ -113,6 +113,7 @@ def test_list(capsys):
         ([SW, "--only", "elasticity"], "no check elasticity"),
         ([SW, "--workers", "0"], "--workers 0"),
         ([SW, "--reference-kwargs", "{a: 1}"], "belongs to --reference"),
+        ([SW, "--reference", "gpwa"], "no reference 'gpwa'; did you mean 'gpaw'?"),
         ([SW, "--reference-answers", "shared"], "--reference-answers belongs to --reference"),
         ([SW, "--reference", "a.safetensors", "--reference-kwargs", "{a: 1}"], "a.safetensors takes none"),
         (["ase.calculators.emt:EMT"], "say which suite"),
