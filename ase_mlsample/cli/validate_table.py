@@ -183,7 +183,7 @@ def _lines(name: str) -> Callable[[Progress], None]:
 
     def show(now: Progress) -> None:
         finished = now.done == len(now.tasks)
-        if time.monotonic() - last[0] > 20 or finished:
+        if finished or (now.running and time.monotonic() - last[0] > 20):
             last[0] = time.monotonic()
             words = "" if finished else f", {_State(now)}"
             sys.stderr.write(f"{name}: {now.done} of {len(now.tasks)} done{words}\n")
