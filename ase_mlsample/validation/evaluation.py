@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -138,7 +140,7 @@ def answer(task: Task, folder: Path, *, retry_failed: bool = False) -> Answer:
     """Evaluate a task, or read the answer that its file holds already.
 
     Failures of the property are answers too, and are kept; what else goes wrong is raised. A check that was
-    killed on the way goes on from its journal.
+    killed on the way goes on from its journal. Of two processes that want one answer the second waits for it.
 
     Parameters
     ----------
@@ -150,16 +152,30 @@ def answer(task: Task, folder: Path, *, retry_failed: bool = False) -> Answer:
         Evaluate it again when its answer is a failure.
     """
     path = folder / task.file_name
-    known = _read(path, task.key)
-    if known is not None and not (retry_failed and known.failure):
+    with _alone(path):
+        known = _read(path, task.key)
+        if known is None or (retry_failed and known.failure):
+            known = _evaluated(task, path)
         return known
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock of an answer, which the kernel releases when its holder ends, however it does."""
+    with path.with_name(f".{path.stem}.lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _evaluated(task: Task, path: Path) -> Answer:
+    """Evaluate a task, and write its answer."""
     precision = "float32" if task.check.dynamics else "float64"
     calc = _calculator(task.source, precision)
     if task.member is not None:
         calc = _members(task.source, precision)[task.member]
     start = time.perf_counter()
     result, failure = None, ""
-    journal = _journal(task, folder)
+    journal = _journal(task, path.parent)
     try:
         result = task.check.run(calc, task.symbol, quick=task.quick, journal=journal)
     except FAILURES as error:

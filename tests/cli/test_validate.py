@@ -49,7 +49,7 @@ def test_models_share_the_answers_of_their_reference(tmp_path, capsys, monkeypat
         assert main([*words, "--members", "none", "--out", str(tmp_path / name)]) == 0
         content = json.loads((tmp_path / name / "validation.json").read_text())
         assert content["outcomes"][0]["reference"]["name"] == "elastic"
-        assert [path.name for path in (tmp_path / name / "answers").iterdir()] == ["elastic.model.json"]
+        assert [path.name for path in (tmp_path / name / "answers").glob("*.json")] == ["elastic.model.json"]
     assert calls == ["StillingerWeber", "StillingerWeber", "Committee"]
     capsys.readouterr()
 

@@ -1,6 +1,7 @@
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -171,10 +172,27 @@ def test_an_answer_leaves_no_journal_behind(tmp_path, monkeypatch):
     run = evaluation.Check.run
 
     def watched(self, *args, journal, **settings):
-        seen.extend(path.name for path in tmp_path.iterdir())
+        seen.extend(path.name for path in tmp_path.glob("long*"))
         return run(self, *args, journal=journal, **settings)
 
     monkeypatch.setattr(evaluation.Check, "run", watched)
     assert answer(task, tmp_path).failure == ""
     assert seen == [task.journal_name]
-    assert [path.name for path in tmp_path.iterdir()] == ["long.model.json"]
+    assert [path.name for path in tmp_path.glob("long*")] == ["long.model.json"]
+
+
+def test_of_two_who_want_an_answer_one_computes_it(tmp_path, monkeypatch):
+    calls = []
+    run = evaluation.Check.run
+
+    def counted(self, *args, **settings):
+        calls.append(self.name)
+        return run(self, *args, **settings)
+
+    monkeypatch.setattr(evaluation.Check, "run", counted)
+    check = Check("long", "long", f"{__name__}:long_property", crystal="diamond", journal=True)
+    task = Task(check, "Si", Source("sw", lambda precision: StillingerWeber(), "sw"), "reference")
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: answer(task, tmp_path), range(2))
+    assert first == second
+    assert calls == ["long"]
