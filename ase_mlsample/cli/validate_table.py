@@ -106,16 +106,21 @@ def _legend(found: Validation) -> RenderableType:
     for outcome in found.outcomes:
         if outcome.failure:
             lines.append(f"{outcome.check} failed: {outcome.failure}")
-        lines += [
-            f"{outcome.check}: the published value of {row.label} is {row.literature.caveat}"
-            for row in outcome.rows
-            if row.literature is not None and row.literature.caveat
-        ]
+        lines += [f"{outcome.check}: {words}" for words in _caveats(outcome)]
         result = outcome.result
         if result is not None:
             lines += [f"{outcome.check}: {note}" for note in result.notes]
             lines += [f"{outcome.check}: member {k} failed: {why}" for k, why in result.failures.items()]
     return Text.from_markup("\n".join(escape(line) for line in lines))
+
+
+def _caveats(outcome: Outcome) -> list[str]:
+    """In what published values are something else than the rows that they stand in."""
+    rows: dict[str, list[str]] = {}
+    for row in outcome.rows:
+        if row.literature is not None and row.literature.caveat:
+            rows.setdefault(row.literature.caveat, []).append(row.label)
+    return [f"published for {', '.join(labels)}: {caveat}" for caveat, labels in rows.items()]
 
 
 def check_list(suite: str, checks: Sequence[Check]) -> RenderableType:

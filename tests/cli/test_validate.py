@@ -54,6 +54,16 @@ def test_models_share_the_answers_of_their_reference(tmp_path, capsys, monkeypat
     capsys.readouterr()
 
 
+def test_published_values_of_something_else_are_explained_below(tmp_path, capsys):
+    words = ["validate", SW, "--only", "surfaces", "--quick", "--out", str(tmp_path)]
+    assert main(words) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert (
+        "published for (100) surface, relaxed, (110) surface, relaxed, (111) surface, relaxed: of fr"
+        in printed
+    )
+
+
 def test_progress_off_a_terminal_is_a_line_now_and_then(capsys):
     with progress_bar("validating Si") as show:
         check = suite("silicon", ["Si"])[2][0]
