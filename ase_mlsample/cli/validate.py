@@ -40,10 +40,19 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--suite", default="auto", help="silicon, tin or aluminium; auto: of the model's element"
     )
     parser.add_argument(
-        "--reference", metavar="module:factory", help="calculator to compare with, by the same protocol"
+        "--reference",
+        metavar="NAME",
+        help="calculator to compare with, by the same protocol: module:factory, a model file, or a reference "
+        "of this package such as gpaw",
     )
     parser.add_argument(
         "--reference-kwargs", metavar="YAML", help="keyword arguments of the reference's factory"
+    )
+    parser.add_argument(
+        "--reference-answers",
+        type=Path,
+        metavar="FOLDER",
+        help="answers of the reference, shared by the validations of several models (with the results)",
     )
     parser.add_argument(
         "-o",
@@ -64,6 +73,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="evaluate members alone for all but the slow checks, for all, or for none",
     )
     parser.add_argument("--workers", type=int, default=1, help="processes (1: in this one)")
+    parser.add_argument("--retry-failed", action="store_true", help="evaluate again what failed before")
     parser.add_argument("--list", action="store_true", help="list the checks of the suite, and stop")
 
 
@@ -98,9 +108,11 @@ def run(args: Namespace) -> int:
             executor=executor,
             workers=args.workers,
             reference=_reference(args),
+            reference_answers=args.reference_answers,
             quick=args.quick,
             members=args.members,
             before=before,
+            retry_failed=args.retry_failed,
             progress=progress,
         )
     asked = {check.name for check in wanted}
@@ -155,15 +167,18 @@ def _built(name: str, kwargs: dict[str, Any], precision: str) -> Any:  # noqa: A
 
 def _reference(args: Namespace) -> Source | None:
     from ase_mlsample._yaml import yaml_value
+    from ase_mlsample.active.label import reference_name
 
     if args.reference is None:
-        if args.reference_kwargs is not None:
-            raise ValueError("--reference-kwargs belongs to --reference")
+        for given in ("reference_kwargs", "reference_answers"):
+            if getattr(args, given) is not None:
+                raise ValueError(f"--{given.replace('_', '-')} belongs to --reference")
         return None
     kwargs = {} if args.reference_kwargs is None else yaml_value(args.reference_kwargs, "--reference-kwargs")
     if not isinstance(kwargs, dict):
         raise ValueError(f"--reference-kwargs {args.reference_kwargs}: write a mapping, such as '{{k: 1}}'")
-    return _source(args.reference, kwargs)
+    is_file = args.reference.endswith(".safetensors")
+    return _source(args.reference if is_file else reference_name(args.reference), kwargs)
 
 
 def _symbols(model: Source) -> list[str]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ase_mlsample.validation.checks import Check
+    from ase_mlsample.validation.progress import Progress
     from ase_mlsample.validation.suite import Outcome, Validation
     from ase_mlsample.validation.verdicts import Row
 
@@ -95,11 +96,21 @@ def _legend(found: Validation) -> RenderableType:
     for outcome in found.outcomes:
         if outcome.failure:
             lines.append(f"{outcome.check} failed: {outcome.failure}")
+        lines += [f"{outcome.check}: {words}" for words in _caveats(outcome)]
         result = outcome.result
         if result is not None:
             lines += [f"{outcome.check}: {note}" for note in result.notes]
             lines += [f"{outcome.check}: member {k} failed: {why}" for k, why in result.failures.items()]
     return Text.from_markup("\n".join(escape(line) for line in lines))
+
+
+def _caveats(outcome: Outcome) -> list[str]:
+    """In what published values are something else than the rows that they stand in."""
+    rows: dict[str, list[str]] = {}
+    for row in outcome.rows:
+        if row.literature is not None and row.literature.caveat:
+            rows.setdefault(row.literature.caveat, []).append(row.label)
+    return [f"published for {', '.join(labels)}: {caveat}" for caveat, labels in rows.items()]
 
 
 def check_list(suite: str, checks: Sequence[Check]) -> RenderableType:
@@ -116,10 +127,11 @@ def check_list(suite: str, checks: Sequence[Check]) -> RenderableType:
 
 
 @contextmanager
-def progress_bar(name: str) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on a terminal's standard error; elsewhere a line at most every twenty seconds."""
+def progress_bar(name: str) -> Iterator[Callable[[Progress], None]]:
+    """A bar with what is under way and the time left on a terminal; elsewhere lines now and then."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -127,22 +139,48 @@ def progress_bar(name: str) -> Iterator[Callable[[str, int, int], None]]:
         return
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[what]}"),
+        TextColumn("{task.fields[state]}"),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(name, total=None, what="")
-        yield lambda what, done, total: bar.update(task, completed=done, total=total, what=what)
+    with Bar(*columns, console=console, transient=True, refresh_per_second=1) as bar:
+        task = bar.add_task(name, total=None, state="")
+        # the bar draws itself from its own thread, and asks each time what the state is then
+        yield lambda now: bar.update(task, completed=now.done, total=len(now.tasks), state=_State(now))
 
 
-def _lines(name: str) -> Callable[[str, int, int], None]:
+class _State:
+    """Words about a validation as it is whenever they are asked for."""
+
+    def __init__(self, now: Progress) -> None:
+        self.now = now
+
+    def __str__(self) -> str:
+        return ", ".join(word for word in (_left(self.now), self.now.words()) if word)
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+
+def _left(now: Progress) -> str:
+    seconds = now.seconds_left()
+    if seconds is None or now.done == len(now.tasks):
+        return ""
+    if seconds < 90:
+        return f"about {max(10, round(seconds, -1)):.0f} s left"
+    minutes = seconds / 60
+    return f"about {minutes:.0f} min left" if minutes < 90 else f"about {minutes / 60:.1f} h left"
+
+
+def _lines(name: str) -> Callable[[Progress], None]:
     last = [time.monotonic()]
 
-    def show(what: str, done: int, total: int) -> None:
-        if time.monotonic() - last[0] > 20 or done == total:
+    def show(now: Progress) -> None:
+        finished = now.done == len(now.tasks)
+        if finished or (now.running and time.monotonic() - last[0] > 20):
             last[0] = time.monotonic()
-            sys.stderr.write(f"{name}: {done}/{total} done, the last: {what}\n")
+            words = "" if finished else f", {_State(now)}"
+            sys.stderr.write(f"{name}: {now.done} of {len(now.tasks)} done{words}\n")
 
     return show

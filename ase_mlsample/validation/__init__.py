@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ase_mlsample.validation.equation_of_state import equations_of_state
     from ase_mlsample.validation.evaluation import Source
     from ase_mlsample.validation.held_out import HeldOutSettings, held_out_frames, held_out_set
+    from ase_mlsample.validation.journal import Journal
     from ase_mlsample.validation.liquid_state import liquid_properties
     from ase_mlsample.validation.melting import melting_point
     from ase_mlsample.validation.members import members_of
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BulkProperties",
     "HeldOutSettings",
+    "Journal",
     "PropertyResult",
     "Quantity",
     "Source",
@@ -62,6 +64,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "BulkProperties": "bulk",
         "HeldOutSettings": "held_out",
+        "Journal": "journal",
         "PropertyResult": "properties",
         "Quantity": "properties",
         "Source": "evaluation",

@@ -11,6 +11,7 @@ from ase.data import atomic_numbers, reference_states
 
 from ase_mlsample.samplers.prototypes import PROTOTYPES
 from ase_mlsample.validation.crystals import COMMON, crystal_of
+from ase_mlsample.validation.journal import Journal
 from ase_mlsample.validation.properties import PropertyResult
 
 __all__ = ["SUITES", "Check", "all_checks", "chosen", "suite"]
@@ -40,6 +41,8 @@ class Check:
         Takes minutes; of an ensemble only the mean potential is evaluated unless asked for.
     dynamics
         Sampled by molecular dynamics, in single precision where the model knows it.
+    journal
+        Its function keeps a journal, and goes on inside of it after a kill.
     """
 
     name: str
@@ -51,8 +54,11 @@ class Check:
     quick: Mapping[str, Any] = field(default_factory=dict)
     slow: bool = False
     dynamics: bool = False
+    journal: bool = False
 
-    def run(self, calc: Any, symbol: str, *, quick: bool = False) -> PropertyResult:
+    def run(
+        self, calc: Any, symbol: str, *, quick: bool = False, journal: Journal | None = None
+    ) -> PropertyResult:
         """Evaluate it for one calculator, without its members.
 
         Parameters
@@ -62,11 +68,14 @@ class Check:
             The element.
         quick : bool
             With the settings of a quick run.
+        journal : Journal, optional
+            Where a check that keeps one goes on.
         """
         module, _, name = self.function.partition(":")
         evaluate = getattr(importlib.import_module(module), name)
         subject = crystal_of(symbol, self.crystal, conventional=self.conventional) if self.crystal else symbol
-        result: PropertyResult = evaluate(calc, subject, members=False, **self.arguments(quick=quick))
+        settings = self.arguments(quick=quick) | ({"journal": journal} if self.journal else {})
+        result: PropertyResult = evaluate(calc, subject, members=False, **settings)
         return result
 
     def arguments(self, *, quick: bool = False) -> dict[str, Any]:
@@ -100,6 +109,7 @@ def _cubic_checks(crystal: str, *, defect_atoms: int, few: int) -> list[Check]:
             crystal,
             settings={"width": 11.0},
             quick={"points": 5, "width": 8.0, "mesh": 8, "highest_K": 500.0},
+            journal=True,
         ),
         Check(
             "defects",
@@ -146,6 +156,7 @@ def _dynamics_checks(
             settings={"temperature_K": hot},
             quick={"duration_ps": 4.0},
             dynamics=True,
+            journal=True,
         ),
         Check(
             "liquid",
@@ -160,6 +171,7 @@ def _dynamics_checks(
                 "r_max": 5.5,
             },
             dynamics=True,
+            journal=True,
         ),
         Check(
             "melting",
@@ -170,6 +182,7 @@ def _dynamics_checks(
             settings={"guess_K": melting},
             slow=True,
             dynamics=True,
+            journal=True,
         ),
     ]
     if crystal in ("fcc", "bcc", "diamond", "sc"):
@@ -183,6 +196,7 @@ def _dynamics_checks(
             quick={"n_atoms": 64, "duration_ps": 10.0},
             slow=True,
             dynamics=True,
+            journal=True,
         )
         checks.insert(2, expansion)
     return checks

@@ -8,6 +8,7 @@ import numpy as np
 from ase import Atoms, units
 
 from ase_mlsample.samplers.transforms import near_cubic_repeats
+from ase_mlsample.validation.journal import Journal
 from ase_mlsample.validation.properties import PropertyResult, Quantity, curve, each_member
 from ase_mlsample.validation.relaxation import relaxed_crystal
 from ase_mlsample.validation.simulation import constant_energy, thermalised
@@ -27,6 +28,7 @@ def energy_conservation(
     timestep_fs: float = 2.0,
     n_atoms: int = 64,
     seed: int = 0,
+    journal: Journal | None = None,
 ) -> PropertyResult:
     """Run a crystal at constant energy and look at what the energy does.
 
@@ -39,6 +41,8 @@ def energy_conservation(
         About; the atoms start from rest positions with twice as much.
     duration_ps, timestep_fs : float
     n_atoms, seed : int
+    journal : Journal, optional
+        Where it goes on after a kill.
 
     Returns
     -------
@@ -50,16 +54,15 @@ def energy_conservation(
     unit = relaxed_crystal(calc, crystal)
     cell = unit.repeat(near_cubic_repeats(unit, n_atoms=(1, n_atoms))[-1])
     atoms = thermalised(cell, calc, 2 * temperature_K, np.random.default_rng([seed, 2]))
-    energies: list[float] = []
-    temperatures: list[float] = []
 
-    def sample() -> None:
-        energies.append(float(atoms.get_potential_energy()) + float(atoms.get_kinetic_energy()))
-        temperatures.append(2 * float(atoms.get_kinetic_energy()) / ((3 * len(atoms) - 3) * units.kB))
+    def sample() -> tuple[float, float]:
+        return float(atoms.get_potential_energy()), float(atoms.get_kinetic_energy())
 
-    constant_energy(atoms, duration_ps=duration_ps, timestep_fs=timestep_fs, sample=sample, interval=5)
+    how: dict[str, Any] = {"duration_ps": duration_ps, "timestep_fs": timestep_fs, "journal": journal}
+    potential, kinetic = constant_energy(atoms, sample=sample, interval=5, **how).T
+    energies = potential + kinetic
     time = 5e-3 * timestep_fs * np.arange(1, len(energies) + 1)
-    values = 1000 * (np.array(energies) - energies[0]) / len(atoms)
+    values = 1000 * (energies - energies[0]) / len(atoms)
     (slope, offset), covariance = np.polyfit(time, values, 1, cov=True)
     scatter = float(np.std(values - slope * time - offset))
     quantities = (
@@ -70,7 +73,7 @@ def energy_conservation(
     )
     facts = {
         "atoms": len(atoms),
-        "mean_temperature_K": float(np.mean(temperatures)),
+        "mean_temperature_K": float(2 * kinetic.mean() / ((3 * len(atoms) - 3) * units.kB)),
         "timestep_fs": timestep_fs,
         "duration_ps": duration_ps,
         "seed": seed,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 from ase_mlsample import __version__
 from ase_mlsample._files import write_atomic
 from ase_mlsample.validation.checks import Check
+from ase_mlsample.validation.journal import Journal
 from ase_mlsample.validation.members import members_of
 from ase_mlsample.validation.properties import FAILURES, PropertyResult
 
@@ -68,6 +71,11 @@ class Task:
     quick: bool = False
 
     @property
+    def name(self) -> str:
+        """Of it among the tasks of a validation."""
+        return f"{self.check.name}, {self.who}"
+
+    @property
     def key(self) -> str:
         """Hash of all that the answer depends on."""
         arguments = self.check.arguments(quick=self.quick)
@@ -87,7 +95,16 @@ class Task:
     @property
     def file_name(self) -> str:
         """Of its answer."""
-        return f"{self.check.name}.{self.who.replace(' ', '-')}.json"
+        return f"{self._stem}.json"
+
+    @property
+    def journal_name(self) -> str:
+        """Of the folder with what is done of it, while it has no answer."""
+        return f"{self._stem}.{self.key}.journal"
+
+    @property
+    def _stem(self) -> str:
+        return f"{self.check.name}.{self.who.replace(' ', '-')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +136,11 @@ def _members(source: Source, precision: str) -> tuple[Any, ...]:
     return members_of(_calculator(source, precision))
 
 
-def answer(task: Task, folder: Path) -> Answer:
+def answer(task: Task, folder: Path, *, retry_failed: bool = False) -> Answer:
     """Evaluate a task, or read the answer that its file holds already.
 
-    Failures of the property are answers too, and are kept; what else goes wrong is raised.
+    Failures of the property are answers too, and are kept; what else goes wrong is raised. A check that was
+    killed on the way goes on from its journal. Of two processes that want one answer the second waits for it.
 
     Parameters
     ----------
@@ -130,19 +148,36 @@ def answer(task: Task, folder: Path) -> Answer:
         What to do.
     folder
         Of the answers; exists.
+    retry_failed
+        Evaluate it again when its answer is a failure.
     """
     path = folder / task.file_name
-    known = _read(path, task.key)
-    if known is not None:
+    with _alone(path):
+        known = _read(path, task.key)
+        if known is None or (retry_failed and known.failure):
+            known = _evaluated(task, path)
         return known
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock of an answer, which the kernel releases when its holder ends, however it does."""
+    with path.with_name(f".{path.stem}.lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _evaluated(task: Task, path: Path) -> Answer:
+    """Evaluate a task, and write its answer."""
     precision = "float32" if task.check.dynamics else "float64"
     calc = _calculator(task.source, precision)
     if task.member is not None:
         calc = _members(task.source, precision)[task.member]
     start = time.perf_counter()
     result, failure = None, ""
+    journal = _journal(task, path.parent)
     try:
-        result = task.check.run(calc, task.symbol, quick=task.quick)
+        result = task.check.run(calc, task.symbol, quick=task.quick, journal=journal)
     except FAILURES as error:
         failure = f"{type(error).__name__}: {error}"
     found = Answer(result, failure, round(time.perf_counter() - start, 2))
@@ -155,7 +190,20 @@ def answer(task: Task, folder: Path) -> Answer:
         "result": None if result is None else result.to_dict(),
     }
     write_atomic(path, (json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    if journal is not None:
+        journal.remove()
     return found
+
+
+def _journal(task: Task, folder: Path) -> Journal | None:
+    """The journal of a task whose check keeps one; those of other settings or models are removed."""
+    if not task.check.journal:
+        return None
+    mine = folder / task.journal_name
+    for other in folder.glob(task.journal_name.replace(task.key, "*")):
+        if other != mine:
+            Journal(other).remove()
+    return Journal(mine)
 
 
 def _read(path: Path, key: str) -> Answer | None:

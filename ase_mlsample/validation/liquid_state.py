@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers
+from numpy.typing import NDArray
 
 from ase_mlsample.analysis.blocks import block_error
 from ase_mlsample.analysis.diffusion import diffusion_coefficient
@@ -17,6 +18,7 @@ from ase_mlsample.analysis.pair_structure import (
     structure_factor,
 )
 from ase_mlsample.samplers.packing import AMU_PER_A3
+from ase_mlsample.validation.journal import Journal
 from ase_mlsample.validation.liquid import LiquidSettings, liquid_frames
 from ase_mlsample.validation.properties import PropertyResult, Quantity, curve, each_member
 from ase_mlsample.validation.simulation import constant_pressure, constant_volume, thermalised
@@ -44,6 +46,7 @@ def liquid_properties(
     r_max: float = 8.0,
     q_max: float = 7.0,
     seed: int = 0,
+    journal: Journal | None = None,
 ) -> PropertyResult:
     """Melt, bring to zero pressure, measure the density; then the structure at that density.
 
@@ -68,6 +71,8 @@ def liquid_properties(
         Ends of g(r), Å, and S(q), 1/Å.
     seed : int
         Of the random numbers.
+    journal : Journal, optional
+        Where it goes on after a kill.
 
     Returns
     -------
@@ -82,36 +87,44 @@ def liquid_properties(
         When it does not melt, or falls apart.
     """
     rng = np.random.default_rng([seed, 1])
+    journal = journal or Journal()
     melt = LiquidSettings(
         frames=1,
         temperature_K=(temperature_K, temperature_K),
         density=(density, density),
         timestep_fs=timestep_fs,
     )
-    start = next(iter(liquid_frames(melt, symbol, n_atoms, calc, rng)))
-    atoms = thermalised(start, calc, temperature_K, rng)
-    mass = atomic_masses[atomic_numbers[symbol]] * AMU_PER_A3
-    densities: list[float] = []
-    how: dict[str, Any] = {"temperature_K": temperature_K, "timestep_fs": timestep_fs, "rng": rng}
-    constant_pressure(atoms, duration_ps=equilibration_ps, **how)
-    constant_pressure(
-        atoms,
-        duration_ps=pressure_ps,
-        sample=lambda: densities.append(n_atoms * mass / atoms.get_volume()),
-        **how,
+    mass = n_atoms * atomic_masses[atomic_numbers[symbol]] * AMU_PER_A3
+    positions = journal.kept(
+        "melting a grid",
+        lambda: _melted(melt, symbol, n_atoms, calc, np.random.default_rng([seed, 6])),
+        [n_atoms, temperature_K, density, timestep_fs, seed],
     )
-    found = block_error(densities)
-    edge = (n_atoms * mass / found.mean) ** (1 / 3)
+    start = Atoms([symbol] * n_atoms, positions, cell=[(mass / density) ** (1 / 3)] * 3, pbc=True)
+    atoms = thermalised(start, calc, temperature_K, rng)
+    how: dict[str, Any] = {
+        "temperature_K": temperature_K,
+        "timestep_fs": timestep_fs,
+        "rng": rng,
+        "journal": journal,
+    }
+    constant_pressure(atoms, duration_ps=equilibration_ps, **how)
+    volumes = constant_pressure(atoms, duration_ps=pressure_ps, sample=atoms.get_volume, **how)
+    found = block_error(mass / volumes)
+    edge = (mass / found.mean) ** (1 / 3)
     atoms.set_cell(atoms.cell.array * edge / atoms.get_volume() ** (1 / 3), scale_atoms=True)
-    frames: list[Atoms] = []
     every = max(1, round(20 / timestep_fs))  # 20 fs
     constant_volume(atoms, duration_ps=1.0, **how)
-    constant_volume(
-        atoms, duration_ps=production_ps, sample=lambda: frames.append(_bare(atoms)), interval=every, **how
+    positions = constant_volume(
+        atoms, duration_ps=production_ps, sample=lambda: atoms.positions, interval=every, **how
     )
-    quantities, curves = _structure(frames[:: max(1, len(frames) // FRAMES)], r_max, q_max)
+    frames = [
+        Atoms(atoms.numbers, one, cell=atoms.cell, pbc=True)
+        for one in positions[:: max(1, len(positions) // FRAMES)]
+    ]
+    quantities, curves = _structure(frames, r_max, q_max)
     interval_fs = every * timestep_fs
-    moved = diffusion_coefficient(np.array([frame.positions for frame in frames]), interval_fs)
+    moved = diffusion_coefficient(positions, interval_fs)
     curves["displacement"] = curve(moved.times / 1000, moved.displacement)
     at = f"at {temperature_K:g} K"
     first = (
@@ -132,8 +145,11 @@ def liquid_properties(
     return PropertyResult("liquid", (*first, *quantities), curves, facts, notes)
 
 
-def _bare(atoms: Atoms) -> Atoms:
-    return Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
+def _melted(
+    settings: LiquidSettings, symbol: str, n_atoms: int, calc: Any, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Positions of a liquid in a cubic box."""
+    return np.asarray(next(iter(liquid_frames(settings, symbol, n_atoms, calc, rng))).positions)
 
 
 def _structure(frames: list[Atoms], r_max: float, q_max: float) -> tuple[list[Quantity], dict[str, Any]]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from ase import Atoms, units
 from ase.md.verlet import VelocityVerlet
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ase_mlsample.analysis.blocks import block_error
 from ase_mlsample.samplers.transforms import near_cubic_repeats
+from ase_mlsample.validation.journal import Journal
 from ase_mlsample.validation.properties import PropertyResult, Quantity, curve, each_member
 from ase_mlsample.validation.relaxation import relaxed_crystal
 from ase_mlsample.validation.simulation import COMPRESSIBILITY, constant_pressure, steps_of, thermalised
@@ -59,14 +61,6 @@ class AxialPressure:
         atoms.set_cell(cell, scale_atoms=True)
 
 
-def _run_axial(atoms: Atoms, *, duration_ps: float, timestep_fs: float, sample: Any = None) -> None:
-    integrator = VelocityVerlet(atoms, timestep_fs * units.fs)
-    integrator.attach(AxialPressure(integrator, taup=500 * units.fs))
-    for done, _ in enumerate(integrator.irun(steps_of(duration_ps, timestep_fs))):
-        if sample is not None and done and done % _EVERY == 0:
-            sample()
-
-
 def _temperature(atoms: Atoms) -> float:
     return float(2 * atoms.get_kinetic_energy() / ((3 * len(atoms) - 3) * units.kB))
 
@@ -97,6 +91,7 @@ def melting_point(
     timestep_fs: float = 2.0,
     attempts: int = 3,
     seed: int = 0,
+    journal: Journal | None = None,
 ) -> PropertyResult:
     """Let a crystal and its liquid share their enthalpy until they are at the temperature of coexistence.
 
@@ -122,6 +117,8 @@ def melting_point(
     attempts : int
         Runs until both phases last.
     seed : int
+    journal : Journal, optional
+        Where it goes on after a kill.
 
     Returns
     -------
@@ -144,7 +141,7 @@ def melting_point(
     if not crystal.cell.orthorhombic:
         raise ValueError(f"the crystal's cell must be right-angled, got {crystal.cell.cellpar().tolist()}")
     unit = relaxed_crystal(calc, crystal)
-    bar = _Bar(calc, unit, n_atoms, length, timestep_fs)
+    bar = _Bar(calc, unit, n_atoms, length, timestep_fs, journal or Journal())
     temperature, lost = guess_K, ""
     for attempt in range(attempts):
         run = bar.coexist(temperature, duration_ps, np.random.default_rng([seed, 4, attempt]))
@@ -185,11 +182,12 @@ class _Bar:
     n_atoms: int
     length: float
     timestep_fs: float
+    journal: Journal
 
     def coexist(self, temperature: float, duration_ps: float, rng: np.random.Generator) -> _Run:
         cube, half = self._cells(temperature, rng)
         crystal = thermalised(half, self.calc, 2 * temperature, rng)
-        _run_axial(crystal, duration_ps=1.5, timestep_fs=self.timestep_fs)
+        self._axial(crystal, "the crystal", 1.5)
         liquid = self._melted(half, temperature, rng)
         solid = self._energy(thermalised(cube, self.calc, temperature, rng), temperature, 5.0, rng)
         fluid = self._energy(thermalised(liquid, self.calc, temperature, rng), temperature, 8.0, rng)
@@ -202,16 +200,14 @@ class _Bar:
         atoms = _joined(crystal, liquid, gap=0.3 * (half.get_volume() / len(half)) ** (1 / 3))
         for _ in range(6):  # momenta drawn anew take up what the joining releases
             atoms = thermalised(atoms, self.calc, temperature, rng)
-            _run_axial(atoms, duration_ps=0.7, timestep_fs=self.timestep_fs / 2)
+            self._axial(atoms, "joining", 0.7, slower=2)
         atoms = thermalised(atoms, self.calc, temperature, rng)
-        history: list[tuple[float, float]] = []
 
-        def sample() -> None:
-            energy = float(atoms.get_potential_energy()) / len(atoms)
-            history.append((_temperature(atoms), energy))
+        def sample() -> tuple[float, float]:
+            return _temperature(atoms), float(atoms.get_potential_energy()) / len(atoms)
 
-        _run_axial(atoms, duration_ps=duration_ps, timestep_fs=self.timestep_fs, sample=sample)
-        temperatures, energies = np.array(history).T
+        history = self._axial(atoms, "crystal and liquid", duration_ps, sample=sample)
+        temperatures, energies = history.T
         late = len(history) * 3 // 4
         # the phases' energies at the guess are moved to where the run is, harmonically
         energy = energies[late:].mean() - 1.5 * units.kB * (temperatures[late:].mean() - temperature)
@@ -224,6 +220,22 @@ class _Bar:
             len(atoms),
         )
 
+    def _axial(
+        self,
+        atoms: Atoms,
+        what: str,
+        duration_ps: float,
+        *,
+        slower: int = 1,
+        sample: Callable[[], ArrayLike] | None = None,
+    ) -> FloatArray:
+        """Run at constant enthalpy, with a shorter step where atoms are hot."""
+        timestep_fs = self.timestep_fs / slower
+        integrator = VelocityVerlet(atoms, timestep_fs * units.fs)
+        integrator.attach(AxialPressure(integrator, taup=500 * units.fs))
+        steps = steps_of(duration_ps, timestep_fs)
+        return self.journal.run(what, integrator, steps, sample=sample, interval=_EVERY, inputs=timestep_fs)
+
     def _cells(self, temperature: float, rng: np.random.Generator) -> tuple[Atoms, Atoms]:
         """A cube and half of the bar, at the length that the crystal has at the temperature."""
         cube = self.unit.repeat(near_cubic_repeats(self.unit, n_atoms=(1, 216))[-1])
@@ -235,6 +247,7 @@ class _Bar:
             duration_ps=8.0,
             timestep_fs=self.timestep_fs,
             rng=rng,
+            journal=self.journal,
         )
         a, b, c = stretch * self.unit.cell.lengths()
         width = (self.n_atoms / len(self.unit) * a * b * c / self.length) ** (1 / 3)
@@ -247,24 +260,24 @@ class _Bar:
     def _melted(self, block: Atoms, temperature: float, rng: np.random.Generator) -> Atoms:
         """Melt a block in its own cross-section, and bring it back to the temperature."""
         hot = thermalised(block, self.calc, 4 * temperature, rng)
-        _run_axial(hot, duration_ps=3.0, timestep_fs=self.timestep_fs / 2)
+        self._axial(hot, "melting the liquid's half", 3.0, slower=2)
         for _ in range(6):  # momenta drawn anew, as often as it takes to lose the heat
             hot = thermalised(hot, self.calc, temperature, rng)
-            _run_axial(hot, duration_ps=0.7, timestep_fs=self.timestep_fs)
+            self._axial(hot, "cooling the liquid's half", 0.7)
         return hot
 
     def _energy(
         self, atoms: Atoms, temperature: float, duration_ps: float, rng: np.random.Generator
     ) -> float:
         """Mean potential energy of an atom at zero pressure, eV, over the second half of a run."""
-        energies: list[float] = []
-        constant_pressure(
+        energies = constant_pressure(
             atoms,
             temperature_K=temperature,
             duration_ps=duration_ps,
             timestep_fs=self.timestep_fs,
             rng=rng,
-            sample=lambda: energies.append(float(atoms.get_potential_energy()) / len(atoms)),
+            sample=lambda: float(atoms.get_potential_energy()) / len(atoms),
+            journal=self.journal,
         )
         return float(np.mean(energies[len(energies) // 2 :]))
 

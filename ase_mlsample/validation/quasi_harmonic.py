@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from ase import Atoms
 from ase.units import GPa
 from numpy.typing import NDArray
 
+from ase_mlsample.validation.journal import Journal
 from ase_mlsample.validation.phonons import harmonic, thermal_functions
 from ase_mlsample.validation.properties import PropertyResult, Quantity, curve, each_member
 from ase_mlsample.validation.relaxation import relaxed_crystal
@@ -27,6 +29,7 @@ def quasi_harmonic_expansion(
     points: int = 8,
     width: float = 15.0,
     mesh: int = 16,
+    journal: Journal | None = None,
 ) -> PropertyResult:
     """Minimise E(V) + F_vib(V, T) over volumes of a crystal that is scaled uniformly.
 
@@ -45,6 +48,8 @@ def quasi_harmonic_expansion(
         Volumes.
     width, mesh
         As of `phonons`.
+    journal : Journal, optional
+        Where it goes on after a kill, with the next volume.
 
     Returns
     -------
@@ -67,15 +72,20 @@ def quasi_harmonic_expansion(
     ground = relaxed_crystal(calc, crystal)
     temperatures = np.arange(0.0, highest_K + 40.0, 20.0)
     ratios = np.linspace(stretch[0], stretch[1], points)
+    journal = journal or Journal()
     volumes, energies = np.empty(points), np.empty((points, len(temperatures)))
     for number, ratio in enumerate(ratios):
         atoms = ground.copy()
         atoms.set_cell(ground.cell.array * ratio, scale_atoms=True)
-        atoms.calc = calc
         volumes[number] = atoms.get_volume() / len(atoms)
-        static = float(atoms.get_potential_energy()) / len(atoms)
-        free, _, _ = thermal_functions(harmonic(calc, atoms, width=width), temperatures, mesh=mesh)
-        energies[number] = static + free / 1000
+        energies[number] = journal.kept(
+            f"volume {number + 1} of {points}",
+            partial(_free_energies, calc, atoms, temperatures, width, mesh),
+            atoms.positions,
+            atoms.cell.array,
+            temperatures,
+            [width, mesh],
+        )
     best, bulk = np.array([_minimum(volumes, row) for row in energies.T]).T
     if not (volumes.min() < best.min() and best.max() < volumes.max()):
         raise ValueError(
@@ -101,6 +111,16 @@ def quasi_harmonic_expansion(
     }
     facts = {"volumes": points, "stretch": list(stretch), "equation_of_state": "Birch–Murnaghan"}
     return PropertyResult("expansion_qha", quantities, curves, facts)
+
+
+def _free_energies(
+    calc: Any, atoms: Atoms, temperatures: NDArray[np.float64], width: float, mesh: int
+) -> NDArray[np.float64]:
+    """E + F_vib at one volume, eV/atom."""
+    atoms.calc = calc
+    static = float(atoms.get_potential_energy()) / len(atoms)
+    free, _, _ = thermal_functions(harmonic(calc, atoms, width=width), temperatures, mesh=mesh)
+    return static + free / 1000
 
 
 def _minimum(volumes: NDArray[np.float64], energies: NDArray[np.float64]) -> tuple[float, float]:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from ase import Atoms, units
 from ase.md.verlet import VelocityVerlet
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ase_mlsample.dynamics.bussi import BussiThermostat
 from ase_mlsample.dynamics.rescaling import StochasticCellRescaling
+from ase_mlsample.validation.journal import Journal
 
 __all__ = ["constant_energy", "constant_pressure", "constant_volume", "steps_of", "thermalised"]
 
@@ -53,9 +54,10 @@ def constant_pressure(
     timestep_fs: float,
     rng: np.random.Generator,
     pressure_GPa: float = 0.0,
-    sample: Callable[[], None] | None = None,
+    sample: Callable[[], ArrayLike] | None = None,
     interval: int = 10,
-) -> None:
+    journal: Journal | None = None,
+) -> FloatArray:
     """Run at constant temperature and pressure by stochastic cell rescaling; the atoms move on.
 
     Parameters
@@ -65,8 +67,15 @@ def constant_pressure(
     temperature_K, duration_ps, timestep_fs, pressure_GPa : float
     rng : numpy.random.Generator
     sample : callable, optional
-        Called every `interval` steps.
+        Gives numbers, always as many, every `interval` steps.
     interval : int
+    journal : Journal, optional
+        Where the run goes on after a kill.
+
+    Returns
+    -------
+    (samples, ...) array
+        Empty without `sample`.
 
     Raises
     ------
@@ -84,12 +93,19 @@ def constant_pressure(
     )
     first = float(atoms.get_volume())
 
-    def look() -> None:
+    def look() -> ArrayLike:
         _require_bounded(atoms, first, temperature_K)
-        if sample is not None:
-            sample()
+        return () if sample is None else sample()
 
-    _run(integrator, steps_of(duration_ps, timestep_fs), look, interval)
+    return (journal or Journal()).run(
+        f"constant pressure at {temperature_K:.0f} K",
+        integrator,
+        steps_of(duration_ps, timestep_fs),
+        sample=look,
+        interval=interval,
+        rng=rng,
+        inputs=[temperature_K, pressure_GPa, timestep_fs],
+    )
 
 
 def constant_volume(
@@ -99,9 +115,10 @@ def constant_volume(
     duration_ps: float,
     timestep_fs: float,
     rng: np.random.Generator,
-    sample: Callable[[], None] | None = None,
+    sample: Callable[[], ArrayLike] | None = None,
     interval: int = 10,
-) -> None:
+    journal: Journal | None = None,
+) -> FloatArray:
     """Run at constant temperature and volume by stochastic velocity rescaling, which leaves diffusion alone.
 
     Parameters
@@ -110,16 +127,24 @@ def constant_volume(
         With momenta and a calculator; they move on.
     temperature_K, duration_ps, timestep_fs : float
     rng : numpy.random.Generator
-    sample : callable, optional
-        Called every `interval` steps.
-    interval : int
+    sample, interval, journal
+        As of :func:`constant_pressure`, like what is returned.
     """
     integrator = VelocityVerlet(atoms, timestep_fs * units.fs)
     thermostat = BussiThermostat(
         temperature_K=temperature_K, taut=100 * units.fs, degrees_of_freedom=3 * len(atoms) - 3, rng=rng
     )
+    integrator.thermostat = thermostat  # a part of it, with its generator, for checkpoints
     integrator.attach(lambda: thermostat.apply(atoms, integrator.dt))
-    _run(integrator, steps_of(duration_ps, timestep_fs), sample, interval)
+    return (journal or Journal()).run(
+        f"constant volume at {temperature_K:.0f} K",
+        integrator,
+        steps_of(duration_ps, timestep_fs),
+        sample=sample,
+        interval=interval,
+        rng=rng,
+        inputs=[temperature_K, timestep_fs],
+    )
 
 
 def constant_energy(
@@ -127,18 +152,20 @@ def constant_energy(
     *,
     duration_ps: float,
     timestep_fs: float,
-    sample: Callable[[], None] | None = None,
+    sample: Callable[[], ArrayLike] | None = None,
     interval: int = 10,
-) -> None:
-    """Run at constant energy; parameters as of :func:`constant_volume`."""
+    journal: Journal | None = None,
+) -> FloatArray:
+    """Run at constant energy; parameters and what is returned as of :func:`constant_volume`."""
     integrator = VelocityVerlet(atoms, timestep_fs * units.fs)
-    _run(integrator, steps_of(duration_ps, timestep_fs), sample, interval)
-
-
-def _run(integrator: Any, steps: int, sample: Callable[[], None] | None, interval: int) -> None:
-    for done, _ in enumerate(integrator.irun(steps)):
-        if sample is not None and done and done % interval == 0:
-            sample()
+    return (journal or Journal()).run(
+        "constant energy",
+        integrator,
+        steps_of(duration_ps, timestep_fs),
+        sample=sample,
+        interval=interval,
+        inputs=timestep_fs,
+    )
 
 
 def _require_bounded(atoms: Atoms, first: float, temperature: float) -> None:

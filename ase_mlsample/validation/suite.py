@@ -16,6 +16,7 @@ from ase_mlsample.validation.checks import Check, all_checks
 from ase_mlsample.validation.evaluation import Answer, Source, Task, answer
 from ase_mlsample.validation.literature import literature
 from ase_mlsample.validation.members import members_of
+from ase_mlsample.validation.progress import Progress
 from ase_mlsample.validation.properties import PropertyResult, plain_json
 from ase_mlsample.validation.verdicts import Row, rows
 
@@ -149,12 +150,16 @@ def run_suite(
     executor: Executor,
     workers: int = 1,
     reference: Source | None = None,
+    reference_answers: Path | None = None,
     quick: bool = False,
     members: str = "fast",
     before: Validation | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    retry_failed: bool = False,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Validation:
     """Evaluate checks; each answer is a file in ``folder/answers``, and what is there is not done again.
+
+    A long check that was killed goes on from the journal of its runs, which is there while it has no answer.
 
     Parameters
     ----------
@@ -172,14 +177,19 @@ def run_suite(
         Tasks that it is given at a time.
     reference : Source, optional
         Evaluated by the same protocol and compared first.
+    reference_answers : Path, optional
+        Folder of its answers, such as one that the validations of several models share; by default they are
+        with the others.
     quick : bool
         With the settings of a quick run.
     members : {"fast", "all", "none"}
         For which checks members are evaluated; "fast": all but the slow ones.
     before : Validation, optional
         Its other checks stay part of the result, and of the file, as far as they fit: `Validation.joined`.
+    retry_failed : bool
+        Evaluate again what has failed before.
     progress : callable, optional
-        Called with what is done, and how many tasks of how many.
+        Called when a task begins and when one is done.
 
     Raises
     ------
@@ -215,30 +225,36 @@ def run_suite(
         )
         return whole.joined(before)
 
-    for done, (task, one) in enumerate(_answered(tasks, answers, executor, workers), start=1):
+    state = Progress(tasks, answers, reference_answers or answers, workers)
+    state.reference_folder.mkdir(parents=True, exist_ok=True)
+    for task, one in _answered(state, executor, retry_failed, progress or (lambda _: None)):
         found[task.check.name, task.who] = one
-        if progress is not None:
-            progress(f"{task.check.name}, {task.who}", done, len(tasks))
         if all((task.check.name, other.who) in found for other in tasks if other.check is task.check):
             gathered().save(folder / "validation.json")
     return gathered()
 
 
 def _answered(
-    tasks: Sequence[Task], folder: Path, executor: Executor, workers: int
+    state: Progress, executor: Executor, retry_failed: bool, progress: Callable[[Progress], None]
 ) -> Iterator[tuple[Task, Answer]]:
     """Answers as they come, never more tasks under way than there are workers."""
-    left = iter(tasks)
+    left = iter(state.tasks)
     running: dict[Future[Answer], Task] = {}
     try:
         while True:
-            for task in itertools.islice(left, workers - len(running)):
-                running[executor.submit(answer, task, folder)] = task
+            for task in itertools.islice(left, state.workers - len(running)):
+                state.begin(task)
+                progress(state)
+                where = state.folder_of(task)
+                running[executor.submit(answer, task, where, retry_failed=retry_failed)] = task
             if not running:
                 return
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                yield running.pop(future), future.result()
+                task, one = running.pop(future), future.result()
+                state.end(task, one.seconds)
+                yield task, one
+                progress(state)
     finally:
         for future in running:
             future.cancel()

@@ -10,6 +10,7 @@ from ase import Atoms
 
 from ase_mlsample.analysis.blocks import block_error
 from ase_mlsample.samplers.transforms import near_cubic_repeats
+from ase_mlsample.validation.journal import Journal
 from ase_mlsample.validation.properties import PropertyResult, Quantity, curve, each_member
 from ase_mlsample.validation.relaxation import relaxed_crystal
 from ase_mlsample.validation.simulation import constant_pressure, thermalised
@@ -26,6 +27,7 @@ def mean_length(
     duration_ps: float,
     timestep_fs: float,
     rng: np.random.Generator,
+    journal: Journal | None = None,
 ) -> tuple[float, float]:
     """Mean length of a crystal at zero pressure over its length as given, and the standard error.
 
@@ -37,18 +39,20 @@ def mean_length(
         At rest.
     temperature_K, equilibration_ps, duration_ps, timestep_fs : float
     rng : numpy.random.Generator
+    journal : Journal, optional
+        Where it goes on after a kill.
     """
     atoms = thermalised(supercell, calc, 2 * temperature_K, rng)
-    lengths: list[float] = []
     first = float(supercell.get_volume())
-    how: dict[str, Any] = {"temperature_K": temperature_K, "timestep_fs": timestep_fs, "rng": rng}
+    how: dict[str, Any] = {
+        "temperature_K": temperature_K,
+        "timestep_fs": timestep_fs,
+        "rng": rng,
+        "journal": journal,
+    }
     constant_pressure(atoms, duration_ps=equilibration_ps, **how)
-    constant_pressure(
-        atoms,
-        duration_ps=duration_ps,
-        sample=lambda: lengths.append((atoms.get_volume() / first) ** (1 / 3)),
-        **how,
-    )
+    volumes = constant_pressure(atoms, duration_ps=duration_ps, sample=atoms.get_volume, **how)
+    lengths = np.cbrt(volumes / first)
     found = block_error(lengths)
     return float(found.mean), float(found.error)
 
@@ -64,6 +68,7 @@ def expansion_by_dynamics(
     duration_ps: float = 40.0,
     timestep_fs: float = 2.0,
     seed: int = 0,
+    journal: Journal | None = None,
 ) -> PropertyResult:
     """Mean lengths at several temperatures, of classical atoms: below the Debye temperature they expand more.
 
@@ -80,6 +85,8 @@ def expansion_by_dynamics(
     equilibration_ps, duration_ps, timestep_fs : float
         Of each run.
     seed : int
+    journal : Journal, optional
+        Where it goes on after a kill.
 
     Returns
     -------
@@ -101,6 +108,7 @@ def expansion_by_dynamics(
             duration_ps=duration_ps,
             timestep_fs=timestep_fs,
             rng=np.random.default_rng([seed, 3, round(temperature)]),
+            journal=journal,
         )
         for temperature in temperatures_K
     ]

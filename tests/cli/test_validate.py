@@ -1,10 +1,15 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from ase_mlsample import __version__
 from ase_mlsample.cli import main
+from ase_mlsample.cli.validate_table import progress_bar
 from ase_mlsample.report.numbers import number
+from ase_mlsample.validation.checks import Check, suite
+from ase_mlsample.validation.evaluation import Source, Task
+from ase_mlsample.validation.progress import Progress
 from tests.calculators.ani_models import silicon_ensemble
 
 SW = "ase_mlsample.calculators:StillingerWeber"
@@ -47,6 +52,50 @@ def test_checks_of_before_stay_but_are_not_shown_again(tmp_path, capsys, monkeyp
     (tmp_path / "validation.json").write_text("{")
     assert main(["validate", SW, "--only", "elastic", "--quick", "--out", str(tmp_path)]) == 2
     assert "validation.json cannot be read" in capsys.readouterr().err
+
+
+def test_models_share_the_answers_of_their_reference(tmp_path, capsys, monkeypatch):
+    calls = []
+    original = Check.run
+
+    def counted(self, calc, *args, **settings):
+        calls.append(type(calc).__name__)
+        return original(self, calc, *args, **settings)
+
+    monkeypatch.setattr(Check, "run", counted)
+    shared = ["--reference", SW, "--reference-answers", str(tmp_path / "shared"), "--only", "elastic"]
+    for name in ("soft_silicon", "silicon_committee"):
+        words = ["validate", f"tests.validation.silicon_potentials:{name}", "--suite", "silicon", *shared]
+        assert main([*words, "--members", "none", "--out", str(tmp_path / name)]) == 0
+        content = json.loads((tmp_path / name / "validation.json").read_text())
+        assert content["outcomes"][0]["reference"]["name"] == "elastic"
+        assert [path.name for path in (tmp_path / name / "answers").glob("*.json")] == ["elastic.model.json"]
+    assert calls == ["StillingerWeber", "StillingerWeber", "Committee"]
+    capsys.readouterr()
+
+
+def test_published_values_of_something_else_are_explained_below(tmp_path, capsys):
+    words = ["validate", SW, "--only", "surfaces", "--quick", "--out", str(tmp_path)]
+    assert main(words) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert (
+        "published for (100) surface, relaxed, (110) surface, relaxed, (111) surface, relaxed: of fr"
+        in printed
+    )
+
+
+def test_progress_off_a_terminal_is_a_line_now_and_then(capsys):
+    with progress_bar("validating Si") as show:
+        check = suite("silicon", ["Si"])[2][0]
+        model = Source("sw", lambda precision: None, "sw")
+        tasks = [Task(check, "Si", model, who) for who in ("model", "reference")]
+        state = Progress(tasks, Path(), Path())
+        for task in tasks:
+            state.begin(task)
+            show(state)
+            state.end(task, 3.0)
+            show(state)
+    assert capsys.readouterr().err == "validating Si: 2 of 2 done\n"
 
 
 def test_a_failed_check_is_said_and_is_an_exit_status_of_1(tmp_path, capsys):
@@ -94,6 +143,8 @@ def test_list(capsys):
         ([SW, "--only", "elasticity"], "no check elasticity"),
         ([SW, "--workers", "0"], "--workers 0"),
         ([SW, "--reference-kwargs", "{a: 1}"], "belongs to --reference"),
+        ([SW, "--reference", "gpwa"], "no reference 'gpwa'; did you mean 'gpaw'?"),
+        ([SW, "--reference-answers", "shared"], "--reference-answers belongs to --reference"),
         ([SW, "--reference", "a.safetensors", "--reference-kwargs", "{a: 1}"], "a.safetensors takes none"),
         (["ase.calculators.emt:EMT"], "say which suite"),
     ],

@@ -3,9 +3,11 @@ import pytest
 from ase import units
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from ase.data import atomic_masses
 from ase.md.verlet import VelocityVerlet
 
 from ase_mlsample.calculators import StillingerWeber
+from ase_mlsample.samplers.packing import AMU_PER_A3
 from ase_mlsample.validation.conservation import energy_conservation
 from ase_mlsample.validation.crystals import crystal_of
 from ase_mlsample.validation.liquid_state import liquid_properties
@@ -101,6 +103,13 @@ def test_liquid_of_stillinger_weber_silicon():
     assert result["diffusion"].value == pytest.approx(10 * slope / 6, rel=1e-4)  # 1 Å²/ps = 1e-8 m²/s
     r, g = np.array(result.curves["rdf"].x), np.array(result.curves["rdf"].y)
     assert (g[r < 1.8] == 0).all()
+    # neighbours: 4π ρ ∫ g r² dr up to the first minimum, with the 63 other atoms in the density
+    reach = float(result["coordination"].label.split()[2])
+    density = result["density"].value / (atomic_masses[14] * AMU_PER_A3) * 63 / 64
+    width = r[1] - r[0]
+    share = np.clip((reach - r) / width + 0.5, 0.0, 1.0)  # of each bin inside
+    found = (density * 4 * np.pi * r**2 * width * g * share).sum()
+    assert result["coordination"].value == pytest.approx(found, rel=0.01)
     assert liquid_properties(StillingerWeber(), "Si", **LIQUID) == result  # the same seed, the same numbers
 
 

@@ -85,6 +85,21 @@ def test_the_reference_comes_before_the_literature():
     assert (other.compared_with, other.verdict, other.deviation) == ("", "", None)
 
 
+def test_nothing_is_judged_by_a_value_of_something_else():
+    known = LiteratureValue(1.23, None, "somebody (1963)", calculated=False, caveat="of fracture")
+    surface = _result(1.4, key="111.relaxed", name="surfaces")
+    (row,) = rows("surfaces", surface, reference=None, published={"111.relaxed": known})
+    assert (row.literature.caveat, row.compared_with, row.verdict) == ("of fracture", "", "")
+    exact = _result(1.41, key="111.relaxed", name="surfaces")
+    (row,) = rows("surfaces", surface, reference=exact, published={"111.relaxed": known})
+    assert (row.compared_with, row.verdict) == ("reference", "agrees")
+    # the dimers of (100) are what voids show, the (1×1) surface is not
+    silicon = literature("silicon")["surfaces"]
+    assert silicon["100.relaxed"].caveat
+    assert not silicon["100.dimers"].caveat
+    assert literature("aluminium")["phonons"]["entropy"].caveat
+
+
 def test_what_only_the_reference_has_differs():
     reference = PropertyResult("prototypes", (Quantity("a.fcc", 3.9, "Å", "fcc a", error=0.1),))
     mine = PropertyResult("prototypes", (Quantity("a.bcc", 3.1, "Å", "bcc a"),))

@@ -1,15 +1,19 @@
 import json
 import math
 
+import numpy as np
 import pytest
 from ase.calculators.emt import EMT
 
 from ase_mlsample.calculators import ANIEnsemble, Committee, StillingerWeber
-from ase_mlsample.validation.crystals import crystal_of
+from ase_mlsample.validation.crystals import crystal_of, prototype_energies
+from ase_mlsample.validation.defects import point_defects
 from ase_mlsample.validation.elastic import elastic_constants
 from ase_mlsample.validation.equation_of_state import equations_of_state
 from ase_mlsample.validation.members import members_of
+from ase_mlsample.validation.phonons import phonon_bands
 from ase_mlsample.validation.properties import PropertyResult, Quantity, each_member
+from ase_mlsample.validation.surfaces import surface_energies
 from tests.calculators.ani_models import silicon_ensemble
 from tests.validation.silicon_potentials import silicon_committee
 
@@ -43,6 +47,43 @@ def test_property_of_a_member_is_that_of_the_member_alone(make):
         for quantity in result:
             assert quantity.members[number] == alone[quantity.key].value  # to the last digit
     assert result["C11"].std > 0
+
+
+def _phonons(calc, **settings):
+    return phonon_bands(calc, crystal_of("Si", "diamond"), width=5.0, mesh=4, **settings)
+
+
+def _vacancy(calc, **settings):
+    crystal = crystal_of("Si", "diamond", conventional=True)
+    return point_defects(calc, crystal, n_atoms=8, defects=["vacancy"], **settings)
+
+
+def _surface(calc, **settings):
+    crystal = crystal_of("Si", "diamond", conventional=True)
+    return surface_energies(calc, crystal, planes=[(1, 1, 1)], thickness=9.0, width=3.0, **settings)
+
+
+def _eos(calc, **settings):
+    return equations_of_state(calc, "Si", points=5, **settings)
+
+
+def _energies(calc, **settings):
+    return prototype_energies(calc, "Si", prototypes=("diamond", "sc"), ground="diamond", **settings)
+
+
+@pytest.mark.parametrize("evaluate", [_phonons, _vacancy, _surface, _eos, _energies])
+def test_curves_and_numbers_of_members_are_theirs_alone(evaluate):
+    calc = silicon_committee()
+    result = evaluate(calc)
+    alone = [evaluate(member) for member in members_of(calc)]
+    whole = evaluate(calc, members=False)
+    for quantity in result:
+        assert quantity.members == tuple(one[quantity.key].value for one in alone)
+        assert quantity.value == whole[quantity.key].value
+        assert quantity.std == pytest.approx(np.std(quantity.members, ddof=1))
+    for name, line in result.curves.items():
+        assert line.members == tuple((one.curves[name].x, one.curves[name].y) for one in alone)
+    assert any(quantity.std > 0 for quantity in result)
 
 
 def test_without_members():

@@ -1,13 +1,15 @@
 import json
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from ase_mlsample.active.executors import SerialExecutor
 from ase_mlsample.calculators import StillingerWeber
 from ase_mlsample.validation import evaluation
-from ase_mlsample.validation.checks import chosen, suite
+from ase_mlsample.validation.checks import SUITES, chosen, suite
 from ase_mlsample.validation.evaluation import Source, Task, answer
+from ase_mlsample.validation.progress import COSTS, Progress
 from ase_mlsample.validation.suite import run_suite
 from tests.validation.silicon_potentials import silicon_committee
 
@@ -34,7 +36,7 @@ def run(folder, **settings):
 
 def test_results_are_written_and_compared(tmp_path):
     seen = []
-    found = run(tmp_path, reference=REFERENCE, progress=lambda *what: seen.append(what))
+    found = run(tmp_path, reference=REFERENCE, progress=lambda now: seen.append((now.done, now.words())))
     assert [outcome.check for outcome in found.outcomes] == ["elastic", "tin_path"]
     rows = {(row.check, row.key): row for row in found.rows}
     first = rows["elastic", "C11"]
@@ -43,10 +45,11 @@ def test_results_are_written_and_compared(tmp_path):
     assert first.std > 0
     assert first.verdict == "agrees"
     assert found.count("agrees") + found.count("within error") + found.count("differs") > 10
-    assert seen[-1][1:] == (10, 10)  # two checks of the model, the reference and three members
+    assert seen[:3] == [(0, "elastic, model"), (1, ""), (1, "elastic, reference")]
+    assert seen[-1] == (10, "")  # two checks of the model, the reference and three members
     content = json.loads((tmp_path / "validation.json").read_text())
     assert content == found.to_dict()
-    assert len(list((tmp_path / "answers").iterdir())) == 10
+    assert len(list((tmp_path / "answers").glob("*.json"))) == 10
 
 
 def test_a_second_start_takes_up_what_is_there(tmp_path, monkeypatch):
@@ -74,15 +77,15 @@ def test_a_second_start_takes_up_what_is_there(tmp_path, monkeypatch):
 def test_what_was_done_before_an_interruption_is_kept(tmp_path, monkeypatch):
     seen = []
 
-    def interrupted(what, done, total):
-        seen.append(what)
-        if done == 5:
+    def interrupted(now):
+        seen.extend(task.name for task in now.running)
+        if now.done == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, progress=interrupted)
     assert seen[:2] == ["elastic, model", "elastic, member 0"]  # told as they come
-    assert len(list((tmp_path / "answers").iterdir())) == 5
+    assert len(list((tmp_path / "answers").glob("*.json"))) == 5
     content = json.loads((tmp_path / "validation.json").read_text())
     assert content["outcomes"][0]["check"] == "elastic"
     calls = []
@@ -123,3 +126,52 @@ def test_members_or_none(tmp_path):
         run(tmp_path, members="some")
     with pytest.raises(ValueError, match="workers must be at least one, got 0"):
         run(tmp_path, workers=0)
+
+
+def test_failures_are_tried_again_when_asked_to(tmp_path, monkeypatch):
+    first = run(tmp_path)
+    calls = []
+    original = evaluation.Check.run
+
+    def failing(self, *args, **settings):
+        calls.append(self.name)
+        if self.name == "tin_path" and len(calls) < 4:
+            raise RuntimeError("out of luck")
+        return original(self, *args, **settings)
+
+    monkeypatch.setattr(evaluation.Check, "run", failing)
+    for path in (tmp_path / "answers").glob("tin_path.*"):
+        path.unlink()
+    broken = run(tmp_path)
+    assert broken.outcomes[1].failure == "RuntimeError: out of luck"
+    assert run(tmp_path) == broken
+    assert len(calls) == 4  # failures of the model and of two members
+    mended = run(tmp_path, retry_failed=True)
+    assert mended.rows == first.rows
+    assert calls == ["tin_path"] * 7
+
+
+def test_time_left():
+    now = [0.0]
+    model = [Task(check, SYMBOL, MODEL, "model") for check in FEW]
+    members = [Task(FEW[0], SYMBOL, MODEL, f"member {k}", member=k) for k in range(2)]
+    cheap, dear = COSTS["elastic_constants"], 1.0
+    state = Progress([model[0], *members, model[1]], Path(), Path(), workers=2, clock=lambda: now[0])
+    state.begin(model[0])
+    assert (state.words(), state.seconds_left()) == ("elastic, model", None)
+    state.end(model[0], 8.0)
+    # members as their check's cost says until one is done, then as that one
+    assert state.seconds_left() == pytest.approx((8.0 * 2 + 8.0 * dear / cheap) / 2)
+    state.begin(members[0])
+    now[0] = 3.0
+    assert state.seconds_left() == pytest.approx((8.0 * 2 - 3.0 + 8.0 * dear / cheap) / 2)
+    state.end(members[0], 2.0)
+    assert state.seconds_left() == pytest.approx((2.0 + 5.0 * dear / cheap) / 2)
+    state.end(members[1], 2.0)
+    state.end(model[1], 1.0)
+    assert (state.done, state.seconds_left()) == (4, 0.0)
+
+
+def test_costs_are_those_of_properties():
+    functions = {check.function.partition(":")[2] for name in SUITES for check in suite(name, [])[2]}
+    assert set(COSTS) <= functions
