@@ -26,6 +26,7 @@ from ase_mlsample.training import (
     TrainingSettings,
     continue_training,
     dataset_errors,
+    expanded,
     learning_curve,
     model_settings,
     train_ensemble,
@@ -117,6 +118,28 @@ def test_interrupted_anywhere_it_ends_with_the_same_bits(
     histories = [(tmp_path / name / "history.jsonl").read_text().splitlines() for name in ("whole", "cut")]
     records = [[{**json.loads(line), "seconds": 0} for line in lines] for lines in histories]
     assert records[0] == records[1]
+
+
+def test_a_resume_has_the_features_that_the_weights_are_of(
+    silicon_set: Dataset,
+    small: DeepPotentialSettings,
+    short: TrainingSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On another machine the mixing is rounded in another way, and before it was another one."""
+    whole = train(silicon_set, small, short, tmp_path / "whole")
+    with pytest.raises(StopHereError):
+        train(silicon_set, small, short, tmp_path / "cut", on_epoch=stop_at(3))
+    path = tmp_path / "cut" / "checkpoint.pt"
+    content = torch.load(path, weights_only=True)
+    found = expanded._inverse_root
+    monkeypatch.setattr(expanded, "_inverse_root", lambda *args: 1.01 * found(*args))
+    assert same(whole, train(silicon_set, small, short, tmp_path / "cut"))
+    del content["state"]["buffers"]
+    torch.save(content | {"version": 1}, path)
+    with pytest.raises(ValueError, match="is of version 1, not 2; delete it to train anew"):
+        train(silicon_set, small, short, tmp_path / "cut")
 
 
 def test_more_polynomials_are_taken_when_needed_and_a_resume_knows_of_them(
