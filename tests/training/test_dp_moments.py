@@ -59,9 +59,9 @@ def test_single_precision():
     np.testing.assert_allclose(output.gradient, gradient, rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("centred", [False, True])
-def test_derivatives_of_a_loss_by_the_weights(centred):
-    model, frames = random_model("Si", "O", n_members=2), crowded("Si", "O")
+@pytest.mark.parametrize(("centred", "type_embedding"), [(False, "pair"), (True, "pair"), (True, "one-side")])
+def test_derivatives_of_a_loss_by_the_weights(centred, type_embedding):
+    model, frames = random_model("Si", "O", n_members=2, type_embedding=type_embedding), crowded("Si", "O")
     features, networks = expanded(model, frames)
     if centred:
         networks.centre(features.inputs, features.species, keep=True)
