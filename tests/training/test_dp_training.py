@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from ase_mlsample.calculators import DeepPotentialEnsemble, StillingerWeber
 from ase_mlsample.calculators.dp_model import DeepPotentialModel
+from ase_mlsample.calculators.dp_native import NativeBackend
 from ase_mlsample.calculators.dp_networks import DeepPotentialNetworks
 from ase_mlsample.calculators.loading import load_ensemble, load_model
 from ase_mlsample.training import (
@@ -306,6 +307,20 @@ def test_the_start_needs_the_memory_of_a_few_frames_alone(
     start = deep_potential_start(silicon_set, small, short, symbols=("Si",), rng=rng)
     assert start.features.evaluated_together == 4
     assert max(held) == 4
+
+
+@pytest.mark.parametrize("cutoff", [2.5, 4.0, 4.5, 6.0])
+def test_a_switch_that_settings_take_can_be_evaluated(cutoff: float) -> None:
+    """At the very limit the settings and the compiled core round alike."""
+    for start in (0.99 * cutoff, round(0.99 * cutoff, 4)):
+        try:
+            settings = DeepPotentialSettings(cutoff=cutoff, switch_start=start)
+        except ValidationError:
+            with pytest.raises(ValueError, match="hundredth"):
+                NativeBackend(random_model("Si", cutoff=cutoff, switch_start=start), dtype="float32")
+        else:
+            assert settings.switch_start == start
+            NativeBackend(random_model("Si", cutoff=cutoff, switch_start=start), dtype="float32")
 
 
 def test_elements_of_few_frames_are_centred_with_the_others(silicon: Frames) -> None:
