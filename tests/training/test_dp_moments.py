@@ -117,6 +117,16 @@ def test_centred_features_change_nothing_but_the_weights():
         np.testing.assert_allclose(folded[name], array, rtol=0, atol=1e-11)
 
 
+def test_single_precision_rounds_the_plain_weights_and_no_more():
+    """The mean of the features, which goes into the biases, has no errors of the coefficients."""
+    model, frames = random_model("Si", "O", dtype="float32"), crowded("Si", "O")
+    features, networks = expanded(model, frames, double=False)
+    networks.centre(features.inputs, features.species, keep=True)
+    folded, exact = networks.model(model).tensors(), networks.copy().double().model(model).tensors()
+    for name, array in folded.items():
+        assert np.array_equal(array, exact[name].astype(array.dtype)), name
+
+
 def test_mixed_features_vary_alike():
     """The eigenvalues of their covariances lie closer together, by no more than the bound allows."""
     model, frames = random_model("Si", n_members=2), crowded("Si")
