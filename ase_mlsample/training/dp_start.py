@@ -21,7 +21,7 @@ from ase_mlsample.training.evaluation import Networks, outputs
 from ase_mlsample.training.expanded import ExpandedNetworks
 from ase_mlsample.training.features import FrameSet, Geometry
 from ase_mlsample.training.freezing import freeze, parameter_names
-from ase_mlsample.training.models import DeepPotentialSettings
+from ase_mlsample.training.models import DeepPotentialSettings, has_narrow_switch
 from ase_mlsample.training.moments import MomentSet
 from ase_mlsample.training.settings import TrainingSettings
 from ase_mlsample.training.start import Start
@@ -50,11 +50,17 @@ def deep_potential_start(
     Raises
     ------
     ValueError
-        If atoms lie on top of each other, no two atoms are neighbours, `sel` or `freeze` do not fit.
+        If atoms lie on top of each other, no two atoms are neighbours, `sel` or `freeze` do not fit, or an
+        earlier model's switch is too narrow for the precision.
     """
     frames, double = list(dataset), settings.precision == "float64"
     if isinstance(model, DeepPotentialModel):
         repulsion, cutoff = model.repulsion, model.parameters.cutoff
+        if not double and has_narrow_switch(model.parameters.switch_start, cutoff):
+            raise ValueError(
+                f"the model's switch, from {model.parameters.switch_start} to {cutoff} Å, is too narrow for "
+                "single precision: set precision to float64"
+            )
     else:
         repulsion, cutoff = Repulsion() if model.repulsion else None, model.cutoff
     geometry = Geometry.of_frames(frames, symbols, cutoff=cutoff)

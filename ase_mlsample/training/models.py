@@ -9,12 +9,20 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_v
 from ase_mlsample.training.settings import ModelSettings
 from ase_mlsample.training.strict import Strict
 
-__all__ = ["AnyModelSettings", "DeepPotentialSettings", "check_type", "model_settings"]
+__all__ = [
+    "AnyModelSettings",
+    "DeepPotentialSettings",
+    "check_type",
+    "has_narrow_switch",
+    "model_settings",
+]
 
-
-#: In units of the cutoff: narrower switches are more than single precision can evaluate. The compiled core
-#: computes with the same limit in the same way.
 _NARROWEST_SWITCH = 0.01
+
+
+def has_narrow_switch(switch_start: float, cutoff: float) -> bool:
+    """Whether a switch (Å) is narrower than single precision can evaluate: a hundredth of the cutoff."""
+    return cutoff - switch_start < _NARROWEST_SWITCH * cutoff  # to the last bit as in the compiled core
 
 
 class DeepPotentialSettings(Strict):
@@ -72,7 +80,7 @@ class DeepPotentialSettings(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         start = self.switch_start
-        if start is not None and self.cutoff - start < _NARROWEST_SWITCH * self.cutoff:
+        if start is not None and has_narrow_switch(start, self.cutoff):
             raise ValueError(
                 f"switch_start ({start} Å) must be below cutoff ({self.cutoff} Å) by a hundredth of it"
             )

@@ -66,6 +66,15 @@ def test_a_switch_that_settings_take_can_be_evaluated(cutoff: float) -> None:
             NativeBackend(random_model("Si", cutoff=cutoff, switch_start=start), dtype="float32")
 
 
+def test_models_with_a_narrow_switch_are_trained_in_double_precision(silicon: Frames) -> None:
+    model, dataset = random_model("Si", cutoff=4.5, switch_start=4.46), Dataset(silicon(2, seed=0))
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match=r"from 4\.46 to 4\.5 Å, is too narrow .* float64"):
+        deep_potential_start(dataset, model, TrainingSettings(), symbols=("Si",), rng=rng)
+    double = TrainingSettings(precision="float64")
+    deep_potential_start(dataset, model, double, symbols=("Si",), rng=rng)
+
+
 def test_elements_of_few_frames_are_centred_with_the_others(silicon: Frames) -> None:
     frames = [atoms.copy() for atoms in silicon(2, seed=0) for _ in range(150)]
     for atoms in (frames[7], frames[8]):
