@@ -94,7 +94,7 @@ def main() -> None:
         output = training_output(networks, which, 1.0, with_forces=True)
         gradients = torch.autograd.grad(loss(which, output).sum(), parameters)
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
+            parameter.grad = gradient.contiguous()  # as in training
 
     parts = {
         "batch assembly": seconds(lambda: features.batch(chosen)),

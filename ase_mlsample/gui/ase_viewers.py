@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from ase import Atoms
 
 from ase_mlsample.gui.passing import pack_frames, unpack_frames
@@ -171,7 +172,8 @@ def _open_path(
         raise FileNotFoundError(f"{path} is neither a run's directory nor a file")
     command = [sys.executable, "-c", _VERB, str(path), "--color", color]
     if window is not None:
-        command += ["--range", *map(str, window)]
+        # no exponents, since a parser of arguments takes -1e-05 for an option
+        command += ["--range", *(np.format_float_positional(end, trim="0") for end in window)]
     command += [f"--{name}" for name, is_on in switches.items() if is_on]
     command += ["--history", str(history)] if switches["live"] else []
     return subprocess.Popen(command)  # noqa: S603 (this interpreter)
@@ -180,7 +182,7 @@ def _open_path(
 def _repeats(repeat: int | Sequence[int] | None) -> list[int] | None:
     if repeat is None:
         return None
-    numbers = [int(repeat)] * 3 if isinstance(repeat, int) else [int(n) for n in repeat]
+    numbers = [int(repeat)] * 3 if isinstance(repeat, int | np.integer) else [int(n) for n in repeat]
     if len(numbers) != 3 or min(numbers) < 1:
         raise ValueError(f"repeat is one or three positive numbers, got {repeat!r}")
     return numbers

@@ -153,7 +153,7 @@ class FrameNumbers:
 
     @property
     def quantities(self) -> list[Quantity]:
-        """All that changes and is known of at least one frame: variables, `QUANTITIES`, the rest by name."""
+        """What is known of at least one frame: variables, `QUANTITIES`, and by name the rest that changes."""
         if self._found[0] != len(self):  # it is asked for at every step through the frames
             self._found = len(self), self._find()
         return self._found[1]

@@ -168,10 +168,10 @@ class FramePlot:
         ax.set_gid(BIAS_MAP)
         x, bias = numbers.column(variables[0].key), numbers.column("bias")
         y = bias if len(variables) == 1 else numbers.column(variables[1].key)
-        order = np.arange(len(x))
-        ax.scatter(x, y, c=order if len(variables) == 1 else bias, s=9, cmap="viridis", linewidths=0)
+        has_colours = len(variables) == 2 and bool(np.isfinite(bias).any())
+        ax.scatter(x, y, c=bias if has_colours else np.arange(len(x)), s=9, cmap="viridis", linewidths=0)
         ax.set_xlabel(_text(variables[0].label), fontsize=9)
-        colours = "dark: early frames" if len(variables) == 1 else "bright: large bias"
+        colours = "bright: large bias" if has_colours else "dark: early frames"
         ax.set_title(colours, fontsize=7, color=_LIMIT, loc="right", pad=2)
         if len(variables) == 2:
             ax.set_ylabel(_text(variables[1].label), fontsize=8)

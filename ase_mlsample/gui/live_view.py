@@ -31,7 +31,7 @@ class LiveView:
     Parameters
     ----------
     dynamics
-        An ASE dynamics or optimizer, or a biased run of this package.
+        An ASE dynamics or optimizer, of a cell too, or a biased run of this package.
     path
         Extended XYZ that the frames go to, replaced if it is there; by default a temporary file, which goes
         with this process.
@@ -49,6 +49,8 @@ class LiveView:
     ------
     RuntimeError
         If Python has no tkinter, or there is no display.
+    TypeError
+        For a dynamics of several structures, such as a band.
 
     Examples
     --------
@@ -67,6 +69,7 @@ class LiveView:
         plot: bool = True,
     ) -> None:
         require_window()
+        _structure(dynamics)
         self.dynamics, self.spread = dynamics, spread
         self._options: dict[str, Any] = {"color": color, "log": log, "history": history, "plot": plot}
         if path is None:
@@ -95,7 +98,8 @@ class LiveView:
 
     def frame(self) -> Atoms:
         """Return what is shown of the present step."""
-        atoms, calc = self.dynamics.atoms, self.dynamics.atoms.calc
+        atoms = _structure(self.dynamics)
+        calc = atoms.calc
         info = self._moment()
         if isinstance(calc, BiasedCalculator):
             frame = biased_frame(calc, atoms, step=info.get("step", 0), time_fs=info.get("time_fs", 0.0))
@@ -124,3 +128,13 @@ class LiveView:
         if isinstance(dynamics, MolecularDynamics):
             return {"step": int(dynamics.nsteps), "time_fs": float(dynamics.get_time() / units.fs)}
         return {} if step is None else {"step": int(step)}
+
+
+def _structure(dynamics: Any) -> Atoms:
+    """The atoms that a dynamics moves, which may be behind filters such as that of a cell."""
+    atoms = dynamics.atoms
+    while not isinstance(atoms, Atoms):
+        if not hasattr(atoms, "atoms"):
+            raise TypeError(f"a live view is of one structure, not of a {type(atoms).__name__}")
+        atoms = atoms.atoms
+    return atoms

@@ -97,10 +97,12 @@ def _results(atoms: Atoms) -> tuple[dict[str, Any], list[str]]:
 
 
 def _is_plain(value: Any) -> bool:
+    if type(value).__module__ not in ("builtins", "numpy"):  # another process may not find its class
+        return False
     if isinstance(value, np.ndarray):
         return bool(value.dtype.kind != "O")
     if isinstance(value, list | tuple | set | frozenset):
         return all(map(_is_plain, value))
     if isinstance(value, dict):
         return all(_is_plain(key) and _is_plain(item) for key, item in value.items())
-    return type(value).__module__ in ("builtins", "numpy") and isinstance(value, _PLAIN)
+    return isinstance(value, _PLAIN)

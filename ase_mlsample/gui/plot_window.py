@@ -92,7 +92,7 @@ class PlotWindow:
         shown = tuple(self._shown_panels())
         source = self.viewer.estimate
         estimate = None if source is None else source.look()
-        state = len(numbers), shown, (id(numbers), id(estimate), *self.figure.get_size_inches())
+        state = len(numbers), shown, (numbers, estimate, *self.figure.get_size_inches())
         if state == self._drawn:
             return False
         self._drawn = state

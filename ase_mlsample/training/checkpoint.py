@@ -14,7 +14,8 @@ from ase_mlsample.training.dataset import Dataset
 
 __all__ = ["fingerprint", "load_checkpoint", "rng_from_state", "rng_state", "save_checkpoint"]
 
-_VERSION = 1
+#: 2 has the networks' buffers; Deep Potentials of 1 were ones of other features.
+_VERSION = 2
 
 
 def save_checkpoint(path: Path, state: dict[str, Any], *, mark: str) -> None:
@@ -33,7 +34,8 @@ def load_checkpoint(path: Path, *, marks: Sequence[str]) -> dict[str, Any] | Non
     Raises
     ------
     ValueError
-        If the file is corrupt, of another version, or of another training.
+        If the file is corrupt, of another version, of a Deep Potential before version 2, or of another
+        training.
     """
     if not path.exists():
         return None
@@ -43,8 +45,12 @@ def load_checkpoint(path: Path, *, marks: Sequence[str]) -> dict[str, Any] | Non
         version, found, state = content["version"], content["fingerprint"], content["state"]
     except Exception as error:  # fmt: skip
         raise ValueError(f"the checkpoint {path} cannot be read ({error}); {remedy}") from error
-    if version != _VERSION:
-        raise ValueError(f"the checkpoint {path} is of version {version}, not {_VERSION}; {remedy}")
+    # only Deep Potentials have a state of the features, and only they have changed
+    if version != _VERSION and not (version == 1 and not state.get("features")):
+        raise ValueError(
+            f"the checkpoint {path} is of version {version}, not {_VERSION}; {remedy}, or start from its "
+            "model where the training is finished"
+        )
     if found not in marks:
         raise ValueError(
             f"the checkpoint {path} belongs to another data set, model, seed or other settings; {remedy}"

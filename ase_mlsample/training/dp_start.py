@@ -19,9 +19,9 @@ from ase_mlsample.training.dp_initial import (
 )
 from ase_mlsample.training.evaluation import Networks, outputs
 from ase_mlsample.training.expanded import ExpandedNetworks
-from ase_mlsample.training.features import Geometry
+from ase_mlsample.training.features import FrameSet, Geometry
 from ase_mlsample.training.freezing import freeze, parameter_names
-from ase_mlsample.training.models import DeepPotentialSettings
+from ase_mlsample.training.models import DeepPotentialSettings, has_narrow_switch
 from ase_mlsample.training.moments import MomentSet
 from ase_mlsample.training.settings import TrainingSettings
 from ase_mlsample.training.start import Start
@@ -33,7 +33,7 @@ __all__ = ["deep_potential_start", "new_parameters"]
 _SEL_PERCENT, _SEL_MULTIPLE = 10, 4
 #: What a step may move the argument of a first layer's tanh by, at the first learning rate.
 _FARTHEST = 0.3
-#: Frames by which features are centred and the first offset of the energies is found.
+#: Frames, of each element, by which features are mixed and the first offset of the energies is found.
 _SAMPLE_FRAMES = 128
 
 
@@ -50,11 +50,17 @@ def deep_potential_start(
     Raises
     ------
     ValueError
-        If atoms lie on top of each other, no two atoms are neighbours, `sel` or `freeze` do not fit.
+        If atoms lie on top of each other, no two atoms are neighbours, `sel` or `freeze` do not fit, or an
+        earlier model's switch is too narrow for the precision.
     """
     frames, double = list(dataset), settings.precision == "float64"
     if isinstance(model, DeepPotentialModel):
         repulsion, cutoff = model.repulsion, model.parameters.cutoff
+        if not double and has_narrow_switch(model.parameters.switch_start, cutoff):
+            raise ValueError(
+                f"the model's switch, from {model.parameters.switch_start} to {cutoff} Å, is too narrow for "
+                "single precision: set precision to float64"
+            )
     else:
         repulsion, cutoff = Repulsion() if model.repulsion else None, model.cutoff
     geometry = Geometry.of_frames(frames, symbols, cutoff=cutoff)
@@ -98,7 +104,7 @@ def _begun(
     networks = ExpandedNetworks(DeepPotentialNetworks(model, dtype=settings.precision), features.expansion)
     features.follow(networks)
     freeze(networks, settings.freeze)
-    atoms = features.atoms(_sample(targets))
+    atoms = features.atoms(_sample(features, targets))
     # a step of Adam moves each weight by the rate: together the inputs' must not move a layer too far
     spread = min(1.0, _FARTHEST / (model.parameters.length * settings.learning_rate))
     networks.centre(
@@ -157,10 +163,16 @@ def _drawn(model: DeepPotentialSettings, features: MomentSet, dtype: str, rng: n
     return spread_layers(p, model.members, ranges=ranges, rng=rng, dtype=dtype)
 
 
-def _sample(targets: Targets) -> NDArray[np.int64]:
-    """Some of the frames that count, evenly spread over the set."""
-    counted = np.flatnonzero(targets.weights.numpy() > 0)
-    return counted[:: -(-len(counted) // _SAMPLE_FRAMES)]
+def _sample(features: FrameSet, targets: Targets) -> NDArray[np.int64]:
+    """Some of the frames that count, of every element evenly spread over those that have it."""
+    frame_of_atom = np.repeat(np.arange(len(features)), features.n_atoms)
+    counts = targets.weights.numpy() > 0
+    chosen = []
+    for element in range(int(features.species.max()) + 1):
+        having = np.unique(frame_of_atom[features.species.numpy() == element])
+        having = having[counts[having]]
+        chosen.append(having[:: max(1, -(-len(having) // _SAMPLE_FRAMES))])
+    return np.unique(np.concatenate(chosen))
 
 
 def _frozen_inputs(networks: ExpandedNetworks) -> set[int]:
@@ -177,7 +189,7 @@ def _offset(start: Start, composition: NDArray[np.float64]) -> None:
     """Move the last biases so that energies are right on average: as drawn they may be off by much."""
     networks, model = start.networks, start.model
     assert isinstance(networks, ExpandedNetworks)  # noqa: S101 - nothing else is begun here
-    frames = _sample(start.targets)
+    frames = _sample(start.features, start.targets)
     found = outputs(networks, start.features, frames, start.scale)
     predicted = torch.cat([output.energies for _, output in found], dim=1).numpy()
     own = composition[frames] @ np.array([model.self_energies[symbol] for symbol in model.symbols])

@@ -95,11 +95,9 @@ class ExpandedNetworks(nn.Module):
     def model(self, like: DeepPotentialModel, **changes: Any) -> DeepPotentialModel:
         """A model with these weights, of plain features; otherwise like another one."""
         plain = copy.deepcopy(self.networks)
-        for centre in range(len(plain.symbols)):
+        for centre in self.centred:
             left, right = self.left[centre].double(), self.right[centre].double()
-            if centre in self.centred:
-                mean = self._mean_features(centre, *self._coefficients(centre))
-                _mix_inputs(plain.fitting(centre), left, right, -mean)
+            _mix_inputs(plain.fitting(centre), left, right, -self._exact_mean(centre))
         return plain.model(like, **changes)
 
     @torch.no_grad()
@@ -115,8 +113,9 @@ class ExpandedNetworks(nn.Module):
         """Centre the features, and take `left` and `right` from those of the given atoms; to be called once.
 
         L and R are inverse square roots of the features' covariances over rows and over columns, in which no
-        eigenvalue counts as less than a hundredth of the largest; the features are then divided by the root
-        mean square of all their deviations, at least a fiftieth of the root mean square of their means.
+        eigenvalue counts as less than a hundredth of the largest (itself at least the square of a fiftieth of
+        the root mean square of their means); the features are then divided by the root mean square of all
+        their deviations, at least a fiftieth of that of their means.
 
         Parameters
         ----------
@@ -137,7 +136,7 @@ class ExpandedNetworks(nn.Module):
             if not len(own) or centre in untouched:
                 continue
             mean, rows, _ = self._statistics(centre, own)
-            of_all = self._mean_features(centre, *self._coefficients(centre))
+            of_all = self._exact_mean(centre)
             self.left[centre] = _inverse_root(rows, mean)
             mean, _, columns = self._statistics(centre, own)
             self.right[centre] = _inverse_root(columns, mean)
@@ -229,6 +228,15 @@ class ExpandedNetworks(nn.Module):
             exact = factors.double()
             mean = mean + exact[..., :-axis].mT @ (products @ exact[..., -axis:])
         return mean.flatten(1)
+
+    def _exact_mean(self, centre: int) -> Tensor:
+        """`_mean_features` of coefficients in double precision.
+
+        In training, features and their mean have the same errors of single precision, which cancel; those of
+        the plain features of a model are others.
+        """
+        exact = self.copy().double()
+        return exact._mean_features(centre, *exact._coefficients(centre))
 
     def _of_element(self, centre: int, moments: Tensor) -> tuple[Tensor, Tensor]:
         radial, angular, constant = self._coefficients(centre)

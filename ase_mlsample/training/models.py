@@ -9,11 +9,20 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_v
 from ase_mlsample.training.settings import ModelSettings
 from ase_mlsample.training.strict import Strict
 
-__all__ = ["AnyModelSettings", "DeepPotentialSettings", "check_type", "model_settings"]
+__all__ = [
+    "AnyModelSettings",
+    "DeepPotentialSettings",
+    "check_type",
+    "has_narrow_switch",
+    "model_settings",
+]
+
+_NARROWEST_SWITCH = 0.01
 
 
-#: In units of the cutoff: narrower switches are more than single precision can evaluate.
-_LATEST_SWITCH = 0.99
+def has_narrow_switch(switch_start: float, cutoff: float) -> bool:
+    """Whether a switch (Å) is narrower than single precision can evaluate: a hundredth of the cutoff."""
+    return cutoff - switch_start < _NARROWEST_SWITCH * cutoff  # to the last bit as in the compiled core
 
 
 class DeepPotentialSettings(Strict):
@@ -28,7 +37,8 @@ class DeepPotentialSettings(Strict):
     cutoff
         Å.
     switch_start
-        Where the switch to zero begins, Å, at most at 0.99 of the cutoff; at half of it where None.
+        Where the switch to zero begins, Å, a hundredth of the cutoff before it at least; at half of it where
+        None.
     sel
         Slots for the neighbours of each element, which normalise (none is ever left out): a number for all,
         one for each element, or "auto", a tenth more than the most in the data, up to a multiple of 4.
@@ -69,10 +79,10 @@ class DeepPotentialSettings(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.switch_start is not None and self.switch_start > _LATEST_SWITCH * self.cutoff:
+        start = self.switch_start
+        if start is not None and has_narrow_switch(start, self.cutoff):
             raise ValueError(
-                f"switch_start ({self.switch_start} Å) must be below cutoff ({self.cutoff} Å) "
-                "by a hundredth of it"
+                f"switch_start ({start} Å) must be below cutoff ({self.cutoff} Å) by a hundredth of it"
             )
         if self.axis_neurons > self.embedding[-1]:
             raise ValueError(

@@ -259,6 +259,7 @@ class Optimisation:
         """All that a checkpoint needs."""
         return {
             "weights": [p.detach() for p in self._parameters],
+            "buffers": list(self._problem.networks.buffers()),
             "averaged": [p.detach() for p in self._averaged_parameters],
             "best": self._best,
             "best_loss": self._best_loss,
@@ -281,6 +282,10 @@ class Optimisation:
             for parameters, key in ((self._parameters, "weights"), (self._averaged_parameters, "averaged")):
                 for parameter, value in zip(parameters, state[key], strict=True):
                     parameter.copy_(value)
+            # what the weights are of: another machine would find the same but for its rounding
+            for networks in (self._problem.networks, self._averaged):
+                for buffer, value in zip(networks.buffers(), state.get("buffers", ()), strict=True):
+                    buffer.copy_(value)
         self._problem.features.restore(state.get("features", {}))
         self._best, self._best_loss = list(state["best"]), state["best_loss"]
         self._since_best = state["since_best"]

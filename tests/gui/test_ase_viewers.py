@@ -88,11 +88,11 @@ def test_colours_and_forces_are_in_the_window(view, started, opened_by, monkeypa
 
 def test_a_path_is_opened_by_the_verb(view, started, tmp_path):
     write(tmp_path / "a.extxyz", bare())
-    view(tmp_path / "a.extxyz", window=(0.0, 0.5), log=True)
+    view(tmp_path / "a.extxyz", window=(-1e-5, 0.5), log=True)
     view(str(tmp_path / "later.extxyz"), live=True, plot=True)
     found = [process.command[3:] for process in started]
     assert found == [
-        [str(tmp_path / "a.extxyz"), "--color", "force_sigma", "--range", "0.0", "0.5", "--log"],
+        [str(tmp_path / "a.extxyz"), "--color", "force_sigma", "--range", "-0.00001", "0.5", "--log"],
         [str(tmp_path / "later.extxyz"), "--color", "force_sigma", "--live", "--plot", "--history", "200"],
     ]
 

@@ -85,6 +85,17 @@ def test_two_variables_are_a_map_coloured_by_the_bias(plot):
     assert points.get_array().tolist() == pytest.approx([0, 0.1, 0.2])
 
 
+def test_two_variables_without_a_bias_are_a_map_coloured_by_time(plot):
+    frames = [bare() for _ in range(3)]
+    for k, atoms in enumerate(frames):
+        atoms.info |= {"cv": np.array([0.1 * k, 1.0 * k]), "cv_names": "a b"}
+    plot.draw(FrameNumbers(frames), [BIAS_MAP])
+    (ax,) = plot.figure.axes
+    (points,) = ax.collections
+    assert points.get_array().tolist() == [0, 1, 2]
+    assert ax.get_title(loc="right") == "dark: early frames"
+
+
 def test_nothing_to_draw_is_said(plot):
     plot.draw(FrameNumbers([bare()]), ["bias"])
     assert [text.get_text() for text in plot.figure.texts] == ["nothing to draw yet"]

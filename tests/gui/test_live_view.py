@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from ase import units
 from ase.build import bulk
+from ase.filters import FrechetCellFilter
 from ase.io import read
 from ase.md.langevin import Langevin
 from ase.md.verlet import VelocityVerlet
+from ase.mep import NEB
 from ase.optimize import FIRE
 
 from ase_mlsample.calculators import Committee, StillingerWeber
@@ -93,6 +95,18 @@ def test_an_optimizer_has_steps_and_no_time(atoms, tmp_path):
     assert [frame.info["step"] for frame in frames] == [0, 1, 2]
     assert "time_fs" not in frames[0].info
     assert "force_sigma" not in frames[0].arrays
+
+
+def test_the_atoms_behind_a_cell_filter_are_shown(atoms, tmp_path):
+    optimizer = FIRE(FrechetCellFilter(atoms), logfile=None)
+    optimizer.attach(LiveView(optimizer, path=tmp_path / "a.extxyz"))
+    optimizer.run(fmax=1e-9, steps=2)
+    frames = read(tmp_path / "a.extxyz", ":")
+    assert [frame.info["step"] for frame in frames] == [0, 1, 2]
+    assert frames[-1].get_forces() == pytest.approx(atoms.get_forces(), abs=1e-5)
+    assert frames[-1].get_potential_energy() == pytest.approx(atoms.get_potential_energy())
+    with pytest.raises(TypeError, match="of one structure, not of a NEB"):
+        LiveView(FIRE(NEB([atoms, atoms.copy(), atoms.copy()], method="improvedtangent"), logfile=None))
 
 
 def test_a_closed_window_ends_the_writing_and_not_the_run(atoms, tmp_path):

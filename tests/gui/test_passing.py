@@ -1,4 +1,6 @@
 import io
+from collections import defaultdict
+from typing import NamedTuple
 
 import numpy as np
 from ase.build import bulk
@@ -75,11 +77,20 @@ class Spring:
         pass
 
 
+class Point(NamedTuple):
+    """Plain values in a class that another process may not find."""
+
+    x: float
+    y: float
+
+
 def test_what_cannot_be_passed_is_named_once():
     frames = [coloured(), coloured()]
     for atoms in frames:
         atoms.info["model"] = StillingerWeber()
         atoms.info["mixed"] = [1, StillingerWeber()]
+        atoms.info["of my own"] = Point(1.0, 2.0)
+        atoms.info["counted"] = defaultdict(lambda: 0)
         atoms.arrays["objects"] = np.array([None] * 8)
         atoms.set_constraint(Spring())
         atoms.calc.results["my_result"] = 1.0
@@ -88,6 +99,8 @@ def test_what_cannot_be_passed_is_named_once():
         "arrays['objects']",
         "info['model']",
         "info['mixed']",
+        "info['of my own']",
+        "info['counted']",
         "the constraint Spring",
         "the result 'my_result'",
     ]

@@ -59,9 +59,9 @@ def test_single_precision():
     np.testing.assert_allclose(output.gradient, gradient, rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("centred", [False, True])
-def test_derivatives_of_a_loss_by_the_weights(centred):
-    model, frames = random_model("Si", "O", n_members=2), crowded("Si", "O")
+@pytest.mark.parametrize(("centred", "type_embedding"), [(False, "pair"), (True, "pair"), (True, "one-side")])
+def test_derivatives_of_a_loss_by_the_weights(centred, type_embedding):
+    model, frames = random_model("Si", "O", n_members=2, type_embedding=type_embedding), crowded("Si", "O")
     features, networks = expanded(model, frames)
     if centred:
         networks.centre(features.inputs, features.species, keep=True)
@@ -115,6 +115,16 @@ def test_centred_features_change_nothing_but_the_weights():
     folded = networks.copy().model(model).tensors()
     for name, array in model.tensors().items():
         np.testing.assert_allclose(folded[name], array, rtol=0, atol=1e-11)
+
+
+def test_single_precision_rounds_the_plain_weights_and_no_more():
+    """The mean of the features, which goes into the biases, has no errors of the coefficients."""
+    model, frames = random_model("Si", "O", dtype="float32"), crowded("Si", "O")
+    features, networks = expanded(model, frames, double=False)
+    networks.centre(features.inputs, features.species, keep=True)
+    folded, exact = networks.model(model).tensors(), networks.copy().double().model(model).tensors()
+    for name, array in folded.items():
+        assert np.array_equal(array, exact[name].astype(array.dtype)), name
 
 
 def test_mixed_features_vary_alike():

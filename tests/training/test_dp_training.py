@@ -26,12 +26,11 @@ from ase_mlsample.training import (
     TrainingSettings,
     continue_training,
     dataset_errors,
+    expanded,
     learning_curve,
-    model_settings,
     train_ensemble,
 )
-from ase_mlsample.training.dp_initial import environment_statistics, initial_layers, spread_layers
-from ase_mlsample.training.dp_start import deep_potential_start, new_parameters
+from ase_mlsample.training.dp_start import deep_potential_start
 from ase_mlsample.training.evaluation import training_output
 from ase_mlsample.training.expanded import ExpandedNetworks
 from ase_mlsample.training.expansion import Expansion
@@ -43,7 +42,7 @@ from ase_mlsample.training.moments import MomentSet
 from ase_mlsample.training.optimisation import Optimisation
 from ase_mlsample.training.setup import Setup
 from ase_mlsample.training.targets import reduced_labels
-from tests.calculators.dp_models import crowded, random_model
+from tests.calculators.dp_models import random_model
 
 Frames = Callable[..., list[Atoms]]
 
@@ -87,19 +86,26 @@ def stop_at(epoch: int) -> Callable[[int], None]:
     return stop
 
 
+# in single precision folding the features' mixing into the weights rounds these
+@pytest.mark.parametrize(("precision", "rel"), [("float64", 1e-7), ("float32", 1e-4)])
 def test_the_calculator_has_the_errors_that_were_reported(
-    silicon_set: Dataset, small: DeepPotentialSettings, short: TrainingSettings, tmp_path: Path
+    silicon_set: Dataset,
+    small: DeepPotentialSettings,
+    short: TrainingSettings,
+    tmp_path: Path,
+    precision: str,
+    rel: float,
 ) -> None:
-    settings = short.model_copy(update={"precision": "float64"})
+    settings = short.model_copy(update={"precision": precision})
     result = train(silicon_set, small, settings, tmp_path)
-    calculator = load_ensemble(tmp_path / "model.safetensors", dtype="float64")
+    calculator = load_ensemble(tmp_path / "model.safetensors", dtype=precision)
     assert isinstance(calculator, DeepPotentialEnsemble)
     unseen = silicon_set.subset(np.flatnonzero(strided_split(len(silicon_set), members=2).held_out).tolist())
     errors = dataset_errors(calculator, unseen)
     assert result.held_out is not None
-    assert result.held_out.forces_rmse == pytest.approx(errors.forces_rmse, rel=1e-7)
-    assert result.held_out.energy_rmse == pytest.approx(errors.energy_rmse, rel=1e-7)
-    assert result.held_out.stress_rmse == pytest.approx(errors.stress_rmse, rel=1e-7)
+    assert result.held_out.forces_rmse == pytest.approx(errors.forces_rmse, rel=rel)
+    assert result.held_out.energy_rmse == pytest.approx(errors.energy_rmse, rel=rel)
+    assert result.held_out.stress_rmse == pytest.approx(errors.stress_rmse, rel=rel)
     assert calculator.model.calibration == result.calibration
     assert set(result.coverage) == {"energy", "forces", "stress"}
     assert calculator.model.metadata["training"]["frames"] == len(silicon_set)
@@ -117,6 +123,28 @@ def test_interrupted_anywhere_it_ends_with_the_same_bits(
     histories = [(tmp_path / name / "history.jsonl").read_text().splitlines() for name in ("whole", "cut")]
     records = [[{**json.loads(line), "seconds": 0} for line in lines] for lines in histories]
     assert records[0] == records[1]
+
+
+def test_a_resume_has_the_features_that_the_weights_are_of(
+    silicon_set: Dataset,
+    small: DeepPotentialSettings,
+    short: TrainingSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On another machine the mixing is rounded in another way, and before it was another one."""
+    whole = train(silicon_set, small, short, tmp_path / "whole")
+    with pytest.raises(StopHereError):
+        train(silicon_set, small, short, tmp_path / "cut", on_epoch=stop_at(3))
+    path = tmp_path / "cut" / "checkpoint.pt"
+    content = torch.load(path, weights_only=True)
+    found = expanded._inverse_root
+    monkeypatch.setattr(expanded, "_inverse_root", lambda *args: 1.01 * found(*args))
+    assert same(whole, train(silicon_set, small, short, tmp_path / "cut"))
+    del content["state"]["buffers"]
+    torch.save(content | {"version": 1}, path)
+    with pytest.raises(ValueError, match="is of version 1, not 2; delete it to train anew"):
+        train(silicon_set, small, short, tmp_path / "cut")
 
 
 def test_more_polynomials_are_taken_when_needed_and_a_resume_knows_of_them(
@@ -229,34 +257,6 @@ def test_names_that_are_frozen() -> None:
         freeze(networks, ("embeding",))
 
 
-def test_statistics_of_the_environment_matrix() -> None:
-    model, frames = random_model("Si", "O"), crowded("Si", "O")
-    p = model.parameters
-    geometry = Geometry.of_frames(frames, p.symbols, cutoff=p.cutoff)
-    mean, radial, angular = environment_statistics(geometry, p)
-    for index, symbol in enumerate(p.symbols):
-        rows = []
-        for atoms in frames:
-            part = Geometry.of_frames([atoms], p.symbols, cutoff=p.cutoff)
-            for i in np.flatnonzero(np.array(atoms.get_chemical_symbols()) == symbol):
-                slots = np.zeros((p.n_slots, 4))
-                for slot, edge in enumerate(range(part.first[i], part.first[i + 1])):
-                    r = np.linalg.norm(part.vectors[edge])
-                    u = np.clip((r - p.switch_start) / (p.cutoff - p.switch_start), 0, 1)
-                    s = (1 + u**3 * (-6 * u**2 + 15 * u - 10)) / r
-                    slots[slot] = s, *(s * part.vectors[edge] / r)
-                rows.append(slots)
-        matrix = np.concatenate(rows)
-        assert mean[index] == pytest.approx(matrix[:, 0].mean(), rel=1e-12)
-        assert radial[index] == pytest.approx(max(matrix[:, 0].std(), 0.01), rel=1e-10)
-        assert angular[index] == pytest.approx(max(matrix[:, 1:].std(), 0.01), rel=1e-10)
-    lacking = random_model("Si", "O", "H").parameters
-    mean, radial, _ = environment_statistics(
-        Geometry.of_frames(frames, lacking.symbols, cutoff=lacking.cutoff), lacking
-    )
-    assert (mean[2], radial[2]) == (0.0, 1.0 / lacking.cutoff)
-
-
 def test_the_start_needs_the_memory_of_a_few_frames_alone(
     silicon_set: Dataset,
     small: DeepPotentialSettings,
@@ -276,28 +276,6 @@ def test_the_start_needs_the_memory_of_a_few_frames_alone(
     start = deep_potential_start(silicon_set, small, short, symbols=("Si",), rng=rng)
     assert start.features.evaluated_together == 4
     assert max(held) == 4
-
-
-def test_initial_weights_have_the_spread_of_the_definition() -> None:
-    p = random_model("Si", embedding=(20, 40), fitting=(60, 60)).parameters
-    (embedding,), (fitting,) = initial_layers(p, 200, rng=np.random.default_rng(0), dtype="float64")
-    assert embedding.weights[1].std() == pytest.approx(1 / np.sqrt(60), rel=0.01)
-    assert fitting.weights[0].std() == pytest.approx(1 / np.sqrt(p.length + 60), rel=0.01)
-    assert fitting.biases[1].std() == pytest.approx(1.0, rel=0.02)
-    assert fitting.timesteps[1] is not None
-    assert fitting.timesteps[1].mean() == pytest.approx(0.1, abs=1e-4)
-    assert fitting.timesteps[1].std() == pytest.approx(0.001, rel=0.05)
-
-
-def test_spread_layers_cover_the_range_of_the_data() -> None:
-    p = random_model("Si", "O", embedding=(20, 40)).parameters
-    ranges = [(-1.0, 4.0)] * 3 + [(0.0, 1.0)]
-    embeddings, fittings = spread_layers(p, 50, ranges=ranges, rng=np.random.default_rng(0), dtype="float64")
-    steps = -embeddings[1].biases[0] / embeddings[1].weights[0][..., 0]
-    assert -1.0 < steps.min() < -0.9
-    assert 3.9 < steps.max() < 4.0
-    assert embeddings[3].weights[0].std() == pytest.approx(5 * embeddings[2].weights[0].std(), rel=0.1)
-    assert fittings[0].weights[0].std() == pytest.approx(1 / np.sqrt(p.length), rel=0.03)
 
 
 def test_deepmd_initial_weights_are_as_they_were_drawn(
@@ -360,38 +338,6 @@ def test_the_recipe_of_deepmd_trains(
     result = train(silicon_set, small, settings, tmp_path)
     losses = [np.mean(record["validation_loss"]) for record in result.history]
     assert losses[-1] < losses[0]
-
-
-def test_sel_from_the_data(silicon: Frames) -> None:
-    frames = silicon(4, seed=0, rattle=0.01)
-    geometry = Geometry.of_frames(frames, ["Si"], cutoff=6.0)
-    most = int(np.diff(geometry.first).max())
-    auto = new_parameters(DeepPotentialSettings(), geometry, ("Si",)).sel["Si"]
-    assert auto % 4 == 0
-    assert 1.1 * most <= auto < 1.1 * most + 4
-    assert new_parameters(DeepPotentialSettings(sel=30), geometry, ("Si",)).sel == {"Si": 30}
-    with pytest.raises(ValueError, match="needed for"):
-        new_parameters(DeepPotentialSettings(sel={"O": 3}), geometry, ("Si",))
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"type": "deep_potential", "cutof": 5.0}, "did you mean 'cutoff'"),
-        ({"type": "deep_potental"}, "did you mean 'deep_potential'"),
-        ({"type": "deep_potential", "hidden": [3]}, "unknown setting 'hidden'"),
-        ({"type": "deep_potential", "sel": 0}, "it must be 'auto'"),
-        ({"type": "deep_potential", "sel": {"Si": "many"}}, "it must be 'auto'"),
-        ({"type": "deep_potential", "axis_neurons": 99}, "at most the last of embedding"),
-        ({"type": "deep_potential", "switch_start": 7.0}, "must be below cutoff"),
-        ({"type": "deep_potential", "switch_start": 5.99}, "by a hundredth of it"),
-    ],
-)
-def test_settings_that_cannot_be(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        model_settings(values)
-    assert isinstance(model_settings({"type": "deep_potential"}), DeepPotentialSettings)
-    assert model_settings({}).type == "ani"
 
 
 def test_a_rate_that_was_not_set_is_that_of_the_kind() -> None:

@@ -168,6 +168,22 @@ def test_a_checkpoint_of_another_training_is_refused(
         train(silicon_set, small_model, short, tmp_path)
 
 
+def test_a_checkpoint_of_version_1_is_good(
+    silicon_set: Dataset, small_model: ModelSettings, short: TrainingSettings, tmp_path: Path
+) -> None:
+    first = train(silicon_set, small_model, short, tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    seen: list[int] = []
+    content = torch.load(path, weights_only=True)
+    assert content["state"].pop("buffers") == []
+    torch.save(content | {"version": 1}, path)
+    assert same(first, train(silicon_set, small_model, short, tmp_path, on_epoch=seen.append))
+    assert seen == []
+    torch.save(content | {"version": 3}, path)
+    with pytest.raises(ValueError, match=r"version 3, not 2; delete it .* or start from its model"):
+        train(silicon_set, small_model, short, tmp_path)
+
+
 def test_warm_start_goes_on_from_the_earlier_weights(
     silicon_set: Dataset, small_model: ModelSettings, short: TrainingSettings, tmp_path: Path
 ) -> None:
