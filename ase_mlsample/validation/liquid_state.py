@@ -11,15 +11,10 @@ from numpy.typing import NDArray
 
 from ase_mlsample.analysis.blocks import block_error
 from ase_mlsample.analysis.diffusion import diffusion_coefficient
-from ase_mlsample.analysis.pair_structure import (
-    bond_angles,
-    first_minimum,
-    radial_distribution,
-    structure_factor,
-)
 from ase_mlsample.samplers.packing import AMU_PER_A3
 from ase_mlsample.validation.journal import Journal
 from ase_mlsample.validation.liquid import LiquidSettings, liquid_frames
+from ase_mlsample.validation.liquid_structure import liquid_structure
 from ase_mlsample.validation.properties import PropertyResult, Quantity, curve, each_member
 from ase_mlsample.validation.simulation import constant_pressure, constant_volume, thermalised
 
@@ -45,6 +40,7 @@ def liquid_properties(
     timestep_fs: float = 2.0,
     r_max: float = 8.0,
     q_max: float = 7.0,
+    reach: float | None = None,
     seed: int = 0,
     journal: Journal | None = None,
 ) -> PropertyResult:
@@ -69,6 +65,9 @@ def liquid_properties(
     timestep_fs : float
     r_max, q_max : float
         Ends of g(r), Å, and S(q), 1/Å.
+    reach : float, optional
+        Å, up to which atoms are neighbours; by default the first minimum of g(r), which is another one for
+        each potential.
     seed : int
         Of the random numbers.
     journal : Journal, optional
@@ -77,9 +76,9 @@ def liquid_properties(
     Returns
     -------
     PropertyResult
-        "density", g/cm³, "diffusion", 1e-9 m²/s, both with a statistical error; "first_peak", Å, and
-        "peak_height" of g(r); "coordination" within its first minimum; "main_peak" of S(q), 1/Å;
-        "mean_angle", degrees. Curves "rdf", "structure_factor", "angles" and "displacement" (Å² against ps).
+        "density", g/cm³; "diffusion", 1e-9 m²/s; "first_peak", Å, and "peak_height" of g(r); "coordination"
+        and "mean_angle", degrees, of neighbours within reach; "main_peak" of S(q), 1/Å. All with a
+        statistical error. Curves "rdf", "structure_factor", "angles" and "displacement" (Å² against ps).
 
     Raises
     ------
@@ -122,7 +121,8 @@ def liquid_properties(
         Atoms(atoms.numbers, one, cell=atoms.cell, pbc=True)
         for one in positions[:: max(1, len(positions) // FRAMES)]
     ]
-    quantities, curves = _structure(frames, r_max, q_max)
+    draws = np.random.default_rng([seed, 7])
+    quantities, curves = liquid_structure(frames, r_max=r_max, q_max=q_max, reach=reach, rng=draws)
     interval_fs = every * timestep_fs
     moved = diffusion_coefficient(positions, interval_fs)
     curves["displacement"] = curve(moved.times / 1000, moved.displacement)
@@ -150,24 +150,3 @@ def _melted(
 ) -> NDArray[np.float64]:
     """Positions of a liquid in a cubic box."""
     return np.asarray(next(iter(liquid_frames(settings, symbol, n_atoms, calc, rng))).positions)
-
-
-def _structure(frames: list[Atoms], r_max: float, q_max: float) -> tuple[list[Quantity], dict[str, Any]]:
-    r, g = radial_distribution(frames, r_max=r_max, bins=round(r_max / 0.05))
-    reach = first_minimum(r, g)
-    q, s = structure_factor(frames, q_max=q_max, bins=round(q_max / 0.08))
-    angles, density, coordination = bond_angles(frames, cutoff=reach)
-    step = angles[1] - angles[0]
-    quantities = [
-        Quantity("first_peak", float(r[np.argmax(g)]), "Å", "first peak of g(r)"),
-        Quantity("peak_height", float(g.max()), "", "height of this peak"),
-        Quantity("coordination", coordination, "", f"neighbours within {reach:.2f} Å"),
-        Quantity("main_peak", float(q[np.argmax(s)]), "1/Å", "main peak of S(q)"),
-        Quantity("mean_angle", float(angles @ density * step), "°", "mean bond angle"),
-    ]
-    curves = {
-        "rdf": curve(r, g),
-        "structure_factor": curve(q, s),
-        "angles": curve(angles, density),
-    }
-    return quantities, curves

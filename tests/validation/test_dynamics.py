@@ -88,6 +88,7 @@ LIQUID = {
     "timestep_fs": 3.0,
     "r_max": 5.5,
     "q_max": 4.0,
+    "reach": 3.1,
 }
 
 
@@ -96,15 +97,16 @@ def test_liquid_of_stillinger_weber_silicon():
     assert result["density"].value == pytest.approx(2.4, rel=0.1)
     assert result["first_peak"].value == pytest.approx(2.45, abs=0.15)
     assert result["diffusion"].value > 5  # it flows
-    assert result["density"].error > 0
+    assert all(quantity.error > 0 for quantity in result)
     moved = result.curves["displacement"]
     part = slice(int(0.2 * len(moved.x)), int(0.6 * len(moved.x)))
     slope = np.polyfit(moved.x[part], moved.y[part], 1)[0]
     assert result["diffusion"].value == pytest.approx(10 * slope / 6, rel=1e-4)  # 1 Å²/ps = 1e-8 m²/s
     r, g = np.array(result.curves["rdf"].x), np.array(result.curves["rdf"].y)
     assert (g[r < 1.8] == 0).all()
-    # neighbours: 4π ρ ∫ g r² dr up to the first minimum, with the 63 other atoms in the density
-    reach = float(result["coordination"].label.split()[2])
+    # neighbours: 4π ρ ∫ g r² dr up to the reach, with the 63 other atoms in the density
+    assert result["coordination"].label == "neighbours within 3.10 Å"
+    reach = LIQUID["reach"]
     density = result["density"].value / (atomic_masses[14] * AMU_PER_A3) * 63 / 64
     width = r[1] - r[0]
     share = np.clip((reach - r) / width + 0.5, 0.0, 1.0)  # of each bin inside
