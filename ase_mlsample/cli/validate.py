@@ -138,7 +138,7 @@ def _source(described: str, kwargs: dict[str, Any]) -> Source:
         if not path.is_file():
             raise FileNotFoundError(2, "there is no such model file", described)
         content = hashlib.sha256(path.read_bytes()).hexdigest()
-        return Source(described, partial(_loaded, str(path.resolve())), content)
+        return Source(described, partial(_loaded, str(path.resolve()), content), content)
     if ":" not in described:
         raise ValueError(
             f"{described} is neither a model file (.safetensors) nor the module:factory of a calculator"
@@ -150,10 +150,18 @@ def _source(described: str, kwargs: dict[str, Any]) -> Source:
     return Source(described, partial(_built, described, kwargs), fingerprint)
 
 
-def _loaded(path: str, precision: str) -> Any:
+def _loaded(path: str, content: str, precision: str) -> Any:
+    """The model of a file, which has to be what it was when the validation began."""
+    import hashlib
+
     from ase_mlsample.active.models import load_model
     from ase_mlsample.calculators import load_ensemble
 
+    if hashlib.sha256(Path(path).read_bytes()).hexdigest() != content:
+        raise RuntimeError(
+            f"{path} was replaced while it was validated. Start again for the new model; the old one can be "
+            "validated from a copy"
+        )
     if path.endswith(".json"):  # a committee of a run's, whose factories choose the precision
         return load_model(Path(path).parent)
     return load_ensemble(path, dtype="float64" if precision == "float64" else "float32")
