@@ -116,7 +116,8 @@ def run(args: Namespace) -> int:
             progress=progress,
         )
     asked = {check.name for check in wanted}
-    found = replace(found, outcomes=tuple(one for one in found.outcomes if one.check in asked))
+    shown = tuple(one for one in found.outcomes if one.check in asked)
+    found = replace(found, outcomes=shown, quick=any(one.quick for one in shown))
     console.print(validation_table(found))
     page = meant.write_page()
     told = f"{page}; open it in a browser: {page.resolve().as_uri()}"
