@@ -69,7 +69,7 @@ def energy_conservation(
     how: dict[str, Any] = {"duration_ps": duration_ps, "timestep_fs": timestep_fs, "journal": journal}
     potential, kinetic = constant_energy(atoms, sample=sample, interval=5, **how).T
     energies = potential + kinetic
-    time = 5e-3 * timestep_fs * np.arange(1, len(energies) + 1)
+    time = np.asarray(5e-3 * timestep_fs * np.arange(1, len(energies) + 1), dtype=np.float64)
     values = 1000 * (energies - energies[0]) / len(atoms)
     smooth = _means(time), _means(values)
     slope, offset, error = _line(*smooth)
