@@ -83,7 +83,6 @@ def run(args: Namespace) -> int:
     from ase_mlsample.cli.validate_table import check_list, progress_bar, validation_table
     from ase_mlsample.cli.validate_target import target
     from ase_mlsample.validation.checks import chosen, suite
-    from ase_mlsample.validation.files import load_validation
     from ase_mlsample.validation.suite import run_suite
 
     if args.workers < 1:
@@ -96,8 +95,6 @@ def run(args: Namespace) -> int:
         console.print(check_list(name, checks))
         return 0
     wanted = chosen(checks, only=args.only, skip=args.skip, slow=args.slow)
-    known = folder / "validation.json"
-    before = load_validation(known) if known.is_file() else None
     with progress_bar(f"validating {symbol}") as progress, _executor(args.workers) as executor:
         found = run_suite(
             wanted,
@@ -111,7 +108,6 @@ def run(args: Namespace) -> int:
             reference_answers=args.reference_answers,
             quick=args.quick,
             members=args.members,
-            before=before,
             retry_failed=args.retry_failed,
             progress=progress,
         )
