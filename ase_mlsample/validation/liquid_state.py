@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 
-from ase_mlsample.analysis.blocks import block_error
+from ase_mlsample.analysis.blocks import BlockAverage, block_error
 from ase_mlsample.analysis.diffusion import diffusion_coefficient
 from ase_mlsample.samplers.packing import AMU_PER_A3
 from ase_mlsample.validation.journal import Journal
@@ -93,25 +93,11 @@ def liquid_properties(
         density=(density, density),
         timestep_fs=timestep_fs,
     )
-    mass = n_atoms * atomic_masses[atomic_numbers[symbol]] * AMU_PER_A3
-    positions = journal.kept(
-        "melting a grid",
-        lambda: _melted(melt, symbol, n_atoms, calc, np.random.default_rng([seed, 6])),
-        [n_atoms, temperature_K, density, timestep_fs, seed],
-    )
-    start = Atoms([symbol] * n_atoms, positions, cell=[(mass / density) ** (1 / 3)] * 3, pbc=True)
+    start = _melted(melt, symbol, n_atoms, calc, seed=seed, journal=journal)
     atoms = thermalised(start, calc, temperature_K, rng)
-    how: dict[str, Any] = {
-        "temperature_K": temperature_K,
-        "timestep_fs": timestep_fs,
-        "rng": rng,
-        "journal": journal,
-    }
-    constant_pressure(atoms, duration_ps=equilibration_ps, **how)
-    volumes = constant_pressure(atoms, duration_ps=pressure_ps, sample=atoms.get_volume, **how)
-    found = block_error(mass / volumes)
-    edge = (mass / found.mean) ** (1 / 3)
-    atoms.set_cell(atoms.cell.array * edge / atoms.get_volume() ** (1 / 3), scale_atoms=True)
+    how: dict[str, Any] = {"temperature_K": temperature_K, "timestep_fs": timestep_fs, "rng": rng}
+    how["journal"] = journal
+    found = _at_mean_volume(atoms, equilibration_ps, pressure_ps, how)
     every = max(1, round(20 / timestep_fs))  # 20 fs
     constant_volume(atoms, duration_ps=1.0, **how)
     positions = constant_volume(
@@ -122,16 +108,15 @@ def liquid_properties(
         for one in positions[:: max(1, len(positions) // FRAMES)]
     ]
     draws = np.random.default_rng([seed, 7])
-    quantities, curves = liquid_structure(frames, r_max=r_max, q_max=q_max, reach=reach, rng=draws)
-    interval_fs = every * timestep_fs
-    moved = diffusion_coefficient(positions, interval_fs)
+    structure, curves = liquid_structure(frames, r_max=r_max, q_max=q_max, reach=reach, rng=draws)
+    moved = diffusion_coefficient(positions, every * timestep_fs)
     curves["displacement"] = curve(moved.times / 1000, moved.displacement)
     at = f"at {temperature_K:g} K"
-    first = (
+    flow = [_NM2 * value for value in (moved.coefficient, moved.error)]
+    quantities = (
         Quantity("density", float(found.mean), "g/cm³", f"liquid density {at}", error=float(found.error)),
-        Quantity(
-            "diffusion", _NM2 * moved.coefficient, "1e-9 m²/s", f"diffusion {at}", error=_NM2 * moved.error
-        ),
+        Quantity("diffusion", flow[0], "1e-9 m²/s", f"diffusion {at}", error=flow[1]),
+        *structure,
     )
     facts = {
         "atoms": n_atoms,
@@ -142,11 +127,33 @@ def liquid_properties(
         "seed": seed,
     }
     notes = () if found.converged else ("the run is short for the density: its error is a lower bound",)
-    return PropertyResult("liquid", (*first, *quantities), curves, facts, notes)
+    return PropertyResult("liquid", quantities, curves, facts, notes)
 
 
 def _melted(
-    settings: LiquidSettings, symbol: str, n_atoms: int, calc: Any, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Positions of a liquid in a cubic box."""
-    return np.asarray(next(iter(liquid_frames(settings, symbol, n_atoms, calc, rng))).positions)
+    settings: LiquidSettings, symbol: str, n_atoms: int, calc: Any, *, seed: int, journal: Journal
+) -> Atoms:
+    """A liquid in a cubic box."""
+    temperature, density = settings.temperature_K[0], settings.density[0]
+
+    def melted() -> NDArray[np.float64]:
+        rng = np.random.default_rng([seed, 6])
+        return np.asarray(next(iter(liquid_frames(settings, symbol, n_atoms, calc, rng))).positions)
+
+    inputs = [n_atoms, temperature, density, settings.timestep_fs, seed]
+    positions = journal.kept("melting a grid", melted, inputs)
+    edge = (n_atoms * atomic_masses[atomic_numbers[symbol]] * AMU_PER_A3 / density) ** (1 / 3)
+    return Atoms([symbol] * n_atoms, positions, cell=[edge] * 3, pbc=True)
+
+
+def _at_mean_volume(
+    atoms: Atoms, equilibration_ps: float, duration_ps: float, how: dict[str, Any]
+) -> BlockAverage:
+    """Bring a liquid to its mean volume at zero pressure, and give the density there, g/cm³."""
+    constant_pressure(atoms, duration_ps=equilibration_ps, **how)
+    volumes = constant_pressure(atoms, duration_ps=duration_ps, sample=atoms.get_volume, **how)
+    mass = len(atoms) * float(atomic_masses[atoms.numbers[0]]) * AMU_PER_A3
+    found = block_error(mass / volumes)
+    edge = (mass / found.mean) ** (1 / 3)
+    atoms.set_cell(atoms.cell.array * edge / atoms.get_volume() ** (1 / 3), scale_atoms=True)
+    return found

@@ -212,19 +212,13 @@ def run_suite(
         )
     ]
     found: dict[tuple[str, str], Answer] = {}
-    published = literature(suite)
     path = folder / "validation.json"
     name, fingerprint = ("", "") if reference is None else (reference.name, reference.fingerprint)
     empty = Validation(suite, symbol, model.name, name, n_members, quick, (), model.fingerprint, fingerprint)
     _saved(empty, path)  # says at once what is wrong with the file
 
     def gathered() -> Validation:
-        outcomes = tuple(
-            replace(_outcome(check, found, published.get(check.name, {})), quick=quick and bool(check.quick))
-            for check in checks
-            if all((check.name, task.who) in found for task in tasks if task.check is check)
-        )
-        return _saved(replace(empty, outcomes=outcomes), path)
+        return _saved(replace(empty, outcomes=_outcomes(tasks, found, literature(suite))), path)
 
     state = Progress(tasks, answers, reference_answers or answers, workers)
     state.reference_folder.mkdir(parents=True, exist_ok=True)
@@ -276,6 +270,23 @@ def _tasks(whole: Task, reference: Source | None, n_members: int) -> list[Task]:
     """A check of the model, of the reference and of each member."""
     exact = [] if reference is None else [replace(whole, source=reference, who="reference")]
     return [whole, *exact, *(replace(whole, who=f"member {k}", member=k) for k in range(n_members))]
+
+
+def _outcomes(
+    tasks: Sequence[Task],
+    found: Mapping[tuple[str, str], Answer],
+    published: Mapping[str, Mapping[str, Any]],
+) -> tuple[Outcome, ...]:
+    """What came of the checks all of whose tasks have an answer."""
+    missing = {task.check.name for task in tasks if (task.check.name, task.who) not in found}
+    return tuple(
+        replace(
+            _outcome(task.check, found, published.get(task.check.name, {})),
+            quick=task.quick and bool(task.check.quick),
+        )
+        for task in tasks
+        if task.who == "model" and task.check.name not in missing
+    )
 
 
 def _outcome(check: Check, found: Mapping[tuple[str, str], Answer], published: Mapping[str, Any]) -> Outcome:
