@@ -83,7 +83,6 @@ def run(args: Namespace) -> int:
     from ase_mlsample.cli.validate_table import check_list, progress_bar, validation_table
     from ase_mlsample.cli.validate_target import target
     from ase_mlsample.validation.checks import chosen, suite
-    from ase_mlsample.validation.files import load_validation
     from ase_mlsample.validation.suite import run_suite
 
     if args.workers < 1:
@@ -96,8 +95,6 @@ def run(args: Namespace) -> int:
         console.print(check_list(name, checks))
         return 0
     wanted = chosen(checks, only=args.only, skip=args.skip, slow=args.slow)
-    known = folder / "validation.json"
-    before = load_validation(known) if known.is_file() else None
     with progress_bar(f"validating {symbol}") as progress, _executor(args.workers) as executor:
         found = run_suite(
             wanted,
@@ -111,12 +108,12 @@ def run(args: Namespace) -> int:
             reference_answers=args.reference_answers,
             quick=args.quick,
             members=args.members,
-            before=before,
             retry_failed=args.retry_failed,
             progress=progress,
         )
     asked = {check.name for check in wanted}
-    found = replace(found, outcomes=tuple(one for one in found.outcomes if one.check in asked))
+    shown = tuple(one for one in found.outcomes if one.check in asked)
+    found = replace(found, outcomes=shown, quick=any(one.quick for one in shown))
     console.print(validation_table(found))
     page = meant.write_page()
     told = f"{page}; open it in a browser: {page.resolve().as_uri()}"
@@ -138,7 +135,7 @@ def _source(described: str, kwargs: dict[str, Any]) -> Source:
         if not path.is_file():
             raise FileNotFoundError(2, "there is no such model file", described)
         content = hashlib.sha256(path.read_bytes()).hexdigest()
-        return Source(described, partial(_loaded, str(path.resolve())), content)
+        return Source(described, partial(_loaded, str(path.resolve()), content), content)
     if ":" not in described:
         raise ValueError(
             f"{described} is neither a model file (.safetensors) nor the module:factory of a calculator"
@@ -150,10 +147,18 @@ def _source(described: str, kwargs: dict[str, Any]) -> Source:
     return Source(described, partial(_built, described, kwargs), fingerprint)
 
 
-def _loaded(path: str, precision: str) -> Any:
+def _loaded(path: str, content: str, precision: str) -> Any:
+    """The model of a file, which has to be what it was when the validation began."""
+    import hashlib
+
     from ase_mlsample.active.models import load_model
     from ase_mlsample.calculators import load_ensemble
 
+    if hashlib.sha256(Path(path).read_bytes()).hexdigest() != content:
+        raise RuntimeError(
+            f"{path} was replaced while it was validated. Start again for the new model; the old one can be "
+            "validated from a copy"
+        )
     if path.endswith(".json"):  # a committee of a run's, whose factories choose the precision
         return load_model(Path(path).parent)
     return load_ensemble(path, dtype="float64" if precision == "float64" else "float32")

@@ -15,7 +15,8 @@ class Target:
     Attributes
     ----------
     model
-        Model file, or module:factory.
+        Model file, or module:factory. Of a run's newest model the file of its generation, which
+        stays when the run trains on.
     folder
         Of the results.
     run
@@ -57,7 +58,7 @@ def target(described: str, out: Path | None) -> Target:
         described = str(path)
     run = _run_of(path)
     if run is not None and out in (None, run / "validation"):
-        return Target(described, run / "validation", run)
+        return Target(_lasting(path, run, described), run / "validation", run)
     name = described.removesuffix(".safetensors").removesuffix(".json").replace(":", ".")
     return Target(described, out or Path(f"{name}.validation"))
 
@@ -73,3 +74,12 @@ def _run_of(model: Path) -> Path | None:
             newest = model_file(folder)
             return folder if newest.read_bytes() == model.read_bytes() else None
     return None
+
+
+def _lasting(model: Path, run: Path, described: str) -> str:
+    """The file of the generation with this model, which nothing replaces; else what was described."""
+    content = model.read_bytes()
+    for path in sorted(run.glob(f"models/*/{model.name}"), reverse=True):
+        if path.read_bytes() == content:
+            return str(path)
+    return described

@@ -128,7 +128,8 @@ _SINGLE: dict[str, dict[str, _Plot]] = {
 }
 _DEVIATIONS = (
     "Deviation of each judged quantity over what its criterion allows, with the error of members and "
-    "sampling. In the band it agrees; an arrow points to one that lies farther out."
+    "sampling, that of the reference included. In the band it agrees; an arrow points to one that lies "
+    "farther out."
 )
 #: Where a path passes through crystals.
 _PLACES = {
@@ -303,7 +304,7 @@ def _deviations(rows: list[Values]) -> Figure:
                 va="center",
             )
         scaled = row["deviation"] / row["allowed"]
-        error = float(np.hypot(row["std"] or 0.0, row["error"] or 0.0)) / row["allowed"]
+        error = _error(row) / row["allowed"]
         shade = shades[row["verdict"]]
         shown = float(np.clip(scaled, -reach, reach))
         marker = "o" if shown == scaled else (">" if scaled > 0 else "<")
@@ -318,6 +319,12 @@ def _deviations(rows: list[Values]) -> Figure:
     ax.set_xlabel("deviation over what is allowed (an arrow: farther out)")
     legend_above(ax)
     return figure
+
+
+def _error(row: Values) -> float:
+    """Of the deviation: of the model's members, of its sampling, and of that of the reference."""
+    exact = row["reference_error"] if row["compared_with"] == "reference" else None
+    return float(np.linalg.norm([part or 0.0 for part in (row["std"], row["error"], exact)]))
 
 
 def _named(row: Values) -> str:

@@ -24,9 +24,9 @@ _JUDGED = (
     "The model is compared with the reference, computed by the same protocol; where that has no value, with "
     "the literature; the drift of the energy with zero. It agrees where the deviation is within the "
     "criterion beside it, which was fixed beforehand. Otherwise it is within error where twice the standard "
-    "errors of both and the spread of the members, in squares, cover the deviation: the members disagree "
-    "too much to tell. Else, and where the model has no value, it differs. ± members is the standard "
-    "deviation over the members, each put through the check alone, and not calibrated."
+    "errors of both and the spread of the members, in squares, cover the deviation: the members disagree too "
+    "much, or the runs are too short, to tell. Else, and where the model has no value, it differs. ± members "
+    "is the standard deviation over the members, each put through the check alone, and not calibrated."
 )
 
 _FILTER = """<div class="controls filter" role="group" aria-label="verdicts shown in the tables" hidden>

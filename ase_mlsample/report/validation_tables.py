@@ -116,7 +116,7 @@ def _cells(row: Row, numbered: Mapping[str, int]) -> dict[str, Cell]:
     total = total if total >= LEAST else 0.0
     deviation = "" if not row.compared_with else signed(number(row.deviation, total))
     return {
-        "reference": "" if row.reference is None else _typeset(number(row.reference, row.reference_error)),
+        "reference": "" if row.reference is None else _sampled(row.reference, row.reference_error),
         "model": _typeset(number(row.value, total)),
         "± members": _error(row.std),
         "± sampling": _error(row.error),
@@ -125,6 +125,12 @@ def _cells(row: Row, numbered: Mapping[str, int]) -> dict[str, Cell]:
         "criterion": (_criterion(row), "text"),
         "verdict": (row.verdict or "–", f"judged {VERDICTS.get(row.verdict, '')}".strip()),
     }
+
+
+def _sampled(value: float, error: float | None) -> str:
+    known = error if error and error >= LEAST else None
+    text = _typeset(number(value, known))
+    return f"{text} ± {_error(known)}" if known else text
 
 
 def _published(row: Row, numbered: Mapping[str, int]) -> Cell:

@@ -144,9 +144,13 @@ def _cubic_checks(crystal: str, *, defect_atoms: int, few: int) -> list[Check]:
 
 
 def _dynamics_checks(
-    crystal: str, *, hot: float, liquid: float, density: float, melting: float
+    crystal: str, *, hot: float, liquid: float, density: float, reach: float, melting: float
 ) -> list[Check]:
-    """Energy conservation, the liquid, and the slow ones: expansion and melting."""
+    """Energy conservation, the liquid, and the slow ones: expansion and melting.
+
+    Neighbours in the liquid are those within `reach` (Å) for every potential, so that numbers compare; it is
+    near the first minimum of g(r) of the element.
+    """
     checks = [
         Check(
             "conservation",
@@ -162,7 +166,7 @@ def _dynamics_checks(
             "liquid",
             "Liquid at zero pressure",
             f"{_HERE}.liquid_state:liquid_properties",
-            settings={"temperature_K": liquid, "density": density},
+            settings={"temperature_K": liquid, "density": density, "reach": reach},
             quick={
                 "n_atoms": 64,
                 "equilibration_ps": 2.0,
@@ -234,7 +238,7 @@ def _silicon() -> list[Check]:
         *_crystal_checks("diamond"),
         *_cubic_checks("diamond", defect_atoms=216, few=64),
         _TIN,
-        *_dynamics_checks("diamond", hot=600.0, liquid=1750.0, density=2.5, melting=1687.0),
+        *_dynamics_checks("diamond", hot=600.0, liquid=1750.0, density=2.5, reach=3.1, melting=1687.0),
     ]
 
 
@@ -246,7 +250,7 @@ def _tin() -> list[Check]:
         *_cubic_checks("diamond", defect_atoms=216, few=64),
         _TIN,
         _BAIN,
-        *_dynamics_checks("beta-tin", hot=300.0, liquid=600.0, density=6.9, melting=505.0),
+        *_dynamics_checks("beta-tin", hot=300.0, liquid=600.0, density=6.9, reach=4.3, melting=505.0),
     ]
 
 
@@ -258,7 +262,7 @@ def _aluminium() -> list[Check]:
         *_cubic_checks("fcc", defect_atoms=108, few=32),
         _BAIN,
         _TRIGONAL,
-        *_dynamics_checks("fcc", hot=300.0, liquid=1000.0, density=2.35, melting=933.0),
+        *_dynamics_checks("fcc", hot=300.0, liquid=1000.0, density=2.35, reach=3.9, melting=933.0),
     ]
 
 

@@ -20,7 +20,7 @@ from ase_mlsample.validation.journal import Journal
 from ase_mlsample.validation.members import members_of
 from ase_mlsample.validation.properties import FAILURES, PropertyResult
 
-__all__ = ["Answer", "Source", "Task", "answer"]
+__all__ = ["Answer", "Source", "Task", "alone", "answer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +150,14 @@ def answer(task: Task, folder: Path, *, retry_failed: bool = False) -> Answer:
         Of the answers; exists.
     retry_failed
         Evaluate it again when its answer is a failure.
+
+    Raises
+    ------
+    ValueError
+        When its file is damaged.
     """
     path = folder / task.file_name
-    with _alone(path):
+    with alone(path):
         known = _read(path, task.key)
         if known is None or (retry_failed and known.failure):
             known = _evaluated(task, path)
@@ -160,8 +165,8 @@ def answer(task: Task, folder: Path, *, retry_failed: bool = False) -> Answer:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock of an answer, which the kernel releases when its holder ends, however it does."""
+def alone(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, which the kernel releases when its holder ends, however it does."""
     with path.with_name(f".{path.stem}.lock").open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -209,10 +214,15 @@ def _journal(task: Task, folder: Path) -> Journal | None:
 def _read(path: Path, key: str) -> Answer | None:
     if not path.is_file():
         return None
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if content["key"] != key:
-        return None
-    result = content["result"]
-    return Answer(
-        None if result is None else PropertyResult.from_dict(result), content["failure"], content["seconds"]
-    )
+    try:
+        content = json.loads(path.read_bytes())
+        if content["key"] != key:
+            return None
+        known = content["result"]
+        result = None if known is None else PropertyResult.from_dict(known)
+        return Answer(result, content["failure"], content["seconds"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:  # whatever is not as it was written
+        raise ValueError(
+            f"{path} is damaged ({type(error).__name__}: {error}). Remove it and start again: this answer "
+            "alone is computed anew"
+        ) from None

@@ -9,17 +9,12 @@ from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 
-from ase_mlsample.analysis.blocks import block_error
+from ase_mlsample.analysis.blocks import BlockAverage, block_error
 from ase_mlsample.analysis.diffusion import diffusion_coefficient
-from ase_mlsample.analysis.pair_structure import (
-    bond_angles,
-    first_minimum,
-    radial_distribution,
-    structure_factor,
-)
 from ase_mlsample.samplers.packing import AMU_PER_A3
 from ase_mlsample.validation.journal import Journal
 from ase_mlsample.validation.liquid import LiquidSettings, liquid_frames
+from ase_mlsample.validation.liquid_structure import liquid_structure
 from ase_mlsample.validation.properties import PropertyResult, Quantity, curve, each_member
 from ase_mlsample.validation.simulation import constant_pressure, constant_volume, thermalised
 
@@ -45,6 +40,7 @@ def liquid_properties(
     timestep_fs: float = 2.0,
     r_max: float = 8.0,
     q_max: float = 7.0,
+    reach: float | None = None,
     seed: int = 0,
     journal: Journal | None = None,
 ) -> PropertyResult:
@@ -69,6 +65,9 @@ def liquid_properties(
     timestep_fs : float
     r_max, q_max : float
         Ends of g(r), Å, and S(q), 1/Å.
+    reach : float, optional
+        Å, up to which atoms are neighbours; by default the first minimum of g(r), which is another one for
+        each potential.
     seed : int
         Of the random numbers.
     journal : Journal, optional
@@ -77,9 +76,9 @@ def liquid_properties(
     Returns
     -------
     PropertyResult
-        "density", g/cm³, "diffusion", 1e-9 m²/s, both with a statistical error; "first_peak", Å, and
-        "peak_height" of g(r); "coordination" within its first minimum; "main_peak" of S(q), 1/Å;
-        "mean_angle", degrees. Curves "rdf", "structure_factor", "angles" and "displacement" (Å² against ps).
+        "density", g/cm³; "diffusion", 1e-9 m²/s; "first_peak", Å, and "peak_height" of g(r); "coordination"
+        and "mean_angle", degrees, of neighbours within reach; "main_peak" of S(q), 1/Å. All with a
+        statistical error. Curves "rdf", "structure_factor", "angles" and "displacement" (Å² against ps).
 
     Raises
     ------
@@ -94,25 +93,11 @@ def liquid_properties(
         density=(density, density),
         timestep_fs=timestep_fs,
     )
-    mass = n_atoms * atomic_masses[atomic_numbers[symbol]] * AMU_PER_A3
-    positions = journal.kept(
-        "melting a grid",
-        lambda: _melted(melt, symbol, n_atoms, calc, np.random.default_rng([seed, 6])),
-        [n_atoms, temperature_K, density, timestep_fs, seed],
-    )
-    start = Atoms([symbol] * n_atoms, positions, cell=[(mass / density) ** (1 / 3)] * 3, pbc=True)
+    start = _melted(melt, symbol, n_atoms, calc, seed=seed, journal=journal)
     atoms = thermalised(start, calc, temperature_K, rng)
-    how: dict[str, Any] = {
-        "temperature_K": temperature_K,
-        "timestep_fs": timestep_fs,
-        "rng": rng,
-        "journal": journal,
-    }
-    constant_pressure(atoms, duration_ps=equilibration_ps, **how)
-    volumes = constant_pressure(atoms, duration_ps=pressure_ps, sample=atoms.get_volume, **how)
-    found = block_error(mass / volumes)
-    edge = (mass / found.mean) ** (1 / 3)
-    atoms.set_cell(atoms.cell.array * edge / atoms.get_volume() ** (1 / 3), scale_atoms=True)
+    how: dict[str, Any] = {"temperature_K": temperature_K, "timestep_fs": timestep_fs, "rng": rng}
+    how["journal"] = journal
+    found = _at_mean_volume(atoms, equilibration_ps, pressure_ps, how)
     every = max(1, round(20 / timestep_fs))  # 20 fs
     constant_volume(atoms, duration_ps=1.0, **how)
     positions = constant_volume(
@@ -122,16 +107,16 @@ def liquid_properties(
         Atoms(atoms.numbers, one, cell=atoms.cell, pbc=True)
         for one in positions[:: max(1, len(positions) // FRAMES)]
     ]
-    quantities, curves = _structure(frames, r_max, q_max)
-    interval_fs = every * timestep_fs
-    moved = diffusion_coefficient(positions, interval_fs)
+    draws = np.random.default_rng([seed, 7])
+    structure, curves = liquid_structure(frames, r_max=r_max, q_max=q_max, reach=reach, rng=draws)
+    moved = diffusion_coefficient(positions, every * timestep_fs)
     curves["displacement"] = curve(moved.times / 1000, moved.displacement)
     at = f"at {temperature_K:g} K"
-    first = (
+    flow = [_NM2 * value for value in (moved.coefficient, moved.error)]
+    quantities = (
         Quantity("density", float(found.mean), "g/cm³", f"liquid density {at}", error=float(found.error)),
-        Quantity(
-            "diffusion", _NM2 * moved.coefficient, "1e-9 m²/s", f"diffusion {at}", error=_NM2 * moved.error
-        ),
+        Quantity("diffusion", flow[0], "1e-9 m²/s", f"diffusion {at}", error=flow[1]),
+        *structure,
     )
     facts = {
         "atoms": n_atoms,
@@ -142,32 +127,33 @@ def liquid_properties(
         "seed": seed,
     }
     notes = () if found.converged else ("the run is short for the density: its error is a lower bound",)
-    return PropertyResult("liquid", (*first, *quantities), curves, facts, notes)
+    return PropertyResult("liquid", quantities, curves, facts, notes)
 
 
 def _melted(
-    settings: LiquidSettings, symbol: str, n_atoms: int, calc: Any, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Positions of a liquid in a cubic box."""
-    return np.asarray(next(iter(liquid_frames(settings, symbol, n_atoms, calc, rng))).positions)
+    settings: LiquidSettings, symbol: str, n_atoms: int, calc: Any, *, seed: int, journal: Journal
+) -> Atoms:
+    """A liquid in a cubic box."""
+    temperature, density = settings.temperature_K[0], settings.density[0]
+
+    def melted() -> NDArray[np.float64]:
+        rng = np.random.default_rng([seed, 6])
+        return np.asarray(next(iter(liquid_frames(settings, symbol, n_atoms, calc, rng))).positions)
+
+    inputs = [n_atoms, temperature, density, settings.timestep_fs, seed]
+    positions = journal.kept("melting a grid", melted, inputs)
+    edge = (n_atoms * atomic_masses[atomic_numbers[symbol]] * AMU_PER_A3 / density) ** (1 / 3)
+    return Atoms([symbol] * n_atoms, positions, cell=[edge] * 3, pbc=True)
 
 
-def _structure(frames: list[Atoms], r_max: float, q_max: float) -> tuple[list[Quantity], dict[str, Any]]:
-    r, g = radial_distribution(frames, r_max=r_max, bins=round(r_max / 0.05))
-    reach = first_minimum(r, g)
-    q, s = structure_factor(frames, q_max=q_max, bins=round(q_max / 0.08))
-    angles, density, coordination = bond_angles(frames, cutoff=reach)
-    step = angles[1] - angles[0]
-    quantities = [
-        Quantity("first_peak", float(r[np.argmax(g)]), "Å", "first peak of g(r)"),
-        Quantity("peak_height", float(g.max()), "", "height of this peak"),
-        Quantity("coordination", coordination, "", f"neighbours within {reach:.2f} Å"),
-        Quantity("main_peak", float(q[np.argmax(s)]), "1/Å", "main peak of S(q)"),
-        Quantity("mean_angle", float(angles @ density * step), "°", "mean bond angle"),
-    ]
-    curves = {
-        "rdf": curve(r, g),
-        "structure_factor": curve(q, s),
-        "angles": curve(angles, density),
-    }
-    return quantities, curves
+def _at_mean_volume(
+    atoms: Atoms, equilibration_ps: float, duration_ps: float, how: dict[str, Any]
+) -> BlockAverage:
+    """Bring a liquid to its mean volume at zero pressure, and give the density there, g/cm³."""
+    constant_pressure(atoms, duration_ps=equilibration_ps, **how)
+    volumes = constant_pressure(atoms, duration_ps=duration_ps, sample=atoms.get_volume, **how)
+    mass = len(atoms) * float(atomic_masses[atoms.numbers[0]]) * AMU_PER_A3
+    found = block_error(mass / volumes)
+    edge = (mass / found.mean) ** (1 / 3)
+    atoms.set_cell(atoms.cell.array * edge / atoms.get_volume() ** (1 / 3), scale_atoms=True)
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,8 +101,14 @@ def criterion(prop: str, key: str) -> Criterion | None:
     key : str
         Of the quantity: its own criterion, that of its first part, or of every other quantity.
     """
-    table = yaml_mapping(_DATA / "criteria.yaml").get(prop, {})
+    table = _criteria().get(prop, {})
     for name in (key, key.split(".", maxsplit=1)[0], "*"):
         if name in table:
             return Criterion(**{bound: float(value) for bound, value in table[name].items()})
     return None
+
+
+@functools.cache
+def _criteria() -> Mapping[str, Any]:
+    """The file is read once: each row of a table asks for its criterion."""
+    return yaml_mapping(_DATA / "criteria.yaml")

@@ -11,7 +11,7 @@ from ase import Atoms, units
 from ase.md.verlet import VelocityVerlet
 from numpy.typing import ArrayLike, NDArray
 
-from ase_mlsample.analysis.blocks import block_error
+from ase_mlsample.analysis.blocks import BlockAverage, block_error
 from ase_mlsample.samplers.transforms import near_cubic_repeats
 from ase_mlsample.validation.journal import Journal
 from ase_mlsample.validation.properties import PropertyResult, Quantity, curve, each_member
@@ -123,9 +123,9 @@ def melting_point(
     Returns
     -------
     PropertyResult
-        "temperature", K, with a statistical error; "enthalpy", of melting, kJ/mol, at the guess; the curve
-        "temperature" against time (ps). ``facts["crystal_share"]`` is the share of crystal at the end, by
-        energy.
+        "temperature", K, and "enthalpy", of melting, kJ/mol, at the guess, both with a statistical error;
+        the curve "temperature" against time (ps). ``facts["crystal_share"]`` is the share of crystal at the
+        end, by energy.
 
     Raises
     ------
@@ -162,6 +162,7 @@ class _Run:
     temperatures: FloatArray  # (T,), K
     share: float  # of crystal at the end
     enthalpy: float  # of melting, eV/atom
+    enthalpy_error: float
     n_atoms: int
 
     @property
@@ -191,10 +192,11 @@ class _Bar:
         liquid = self._melted(half, temperature, rng)
         solid = self._energy(thermalised(cube, self.calc, temperature, rng), temperature, 5.0, rng)
         fluid = self._energy(thermalised(liquid, self.calc, temperature, rng), temperature, 8.0, rng)
-        if fluid - solid < _LEAST_HEAT * units.kB * temperature:
+        heat = fluid.mean - solid.mean
+        if heat < _LEAST_HEAT * units.kB * temperature:
             raise RuntimeError(
                 f"at {temperature:.0f} K crystal and liquid cannot be told apart, their energies differ by "
-                f"{fluid - solid:.3f} eV/atom: the crystal melts by itself there (guess lower), or the "
+                f"{heat:.3f} eV/atom: the crystal melts by itself there (guess lower), or the "
                 "liquid freezes (guess higher)"
             )
         atoms = _joined(crystal, liquid, gap=0.3 * (half.get_volume() / len(half)) ** (1 / 3))
@@ -215,8 +217,9 @@ class _Bar:
         return _Run(
             np.asarray(times, dtype=np.float64),
             temperatures,
-            float((fluid - energy) / (fluid - solid)),
-            fluid - solid,
+            float((fluid.mean - energy) / heat),
+            heat,
+            float(np.hypot(fluid.error, solid.error)),
             len(atoms),
         )
 
@@ -239,7 +242,7 @@ class _Bar:
     def _cells(self, temperature: float, rng: np.random.Generator) -> tuple[Atoms, Atoms]:
         """A cube and half of the bar, at the length that the crystal has at the temperature."""
         cube = self.unit.repeat(near_cubic_repeats(self.unit, n_atoms=(1, 216))[-1])
-        stretch, _ = mean_length(
+        length = mean_length(
             self.calc,
             cube,
             temperature_K=temperature,
@@ -249,12 +252,12 @@ class _Bar:
             rng=rng,
             journal=self.journal,
         )
-        a, b, c = stretch * self.unit.cell.lengths()
+        a, b, c = length.mean * self.unit.cell.lengths()
         width = (self.n_atoms / len(self.unit) * a * b * c / self.length) ** (1 / 3)
         counts = [width / a, width / b, self.length * width / c / 2]
         half = self.unit.repeat([max(1, round(count)) for count in counts])
         for cell in (cube, half):
-            cell.set_cell(cell.cell.array * stretch, scale_atoms=True)
+            cell.set_cell(cell.cell.array * length.mean, scale_atoms=True)
         return cube, half
 
     def _melted(self, block: Atoms, temperature: float, rng: np.random.Generator) -> Atoms:
@@ -268,7 +271,7 @@ class _Bar:
 
     def _energy(
         self, atoms: Atoms, temperature: float, duration_ps: float, rng: np.random.Generator
-    ) -> float:
+    ) -> BlockAverage:
         """Mean potential energy of an atom at zero pressure, eV, over the second half of a run."""
         energies = constant_pressure(
             atoms,
@@ -279,14 +282,20 @@ class _Bar:
             sample=lambda: float(atoms.get_potential_energy()) / len(atoms),
             journal=self.journal,
         )
-        return float(np.mean(energies[len(energies) // 2 :]))
+        return block_error(energies[len(energies) // 2 :])
 
 
 def _result(run: _Run, facts: dict[str, Any]) -> PropertyResult:
-    mean = block_error(run.late)
+    mean, molar = block_error(run.late), float(units.mol / units.kJ)
     quantities = (
         Quantity("temperature", float(mean.mean), "K", "melting point", error=float(mean.error)),
-        Quantity("enthalpy", float(run.enthalpy * units.mol / units.kJ), "kJ/mol", "enthalpy of melting"),
+        Quantity(
+            "enthalpy",
+            run.enthalpy * molar,
+            "kJ/mol",
+            "enthalpy of melting",
+            error=run.enthalpy_error * molar,
+        ),
     )
     width = min(25, len(run.times) // 4)
     smooth = np.convolve(run.temperatures, np.full(width, 1 / width), mode="valid")

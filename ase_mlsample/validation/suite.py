@@ -13,7 +13,7 @@ from typing import Any
 from ase_mlsample import __version__
 from ase_mlsample._files import write_atomic
 from ase_mlsample.validation.checks import Check, all_checks
-from ase_mlsample.validation.evaluation import Answer, Source, Task, answer
+from ase_mlsample.validation.evaluation import Answer, Source, Task, alone, answer
 from ase_mlsample.validation.literature import literature
 from ase_mlsample.validation.members import members_of
 from ase_mlsample.validation.progress import Progress
@@ -153,13 +153,14 @@ def run_suite(
     reference_answers: Path | None = None,
     quick: bool = False,
     members: str = "fast",
-    before: Validation | None = None,
     retry_failed: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Validation:
     """Evaluate checks; each answer is a file in ``folder/answers``, and what is there is not done again.
 
-    A long check that was killed goes on from the journal of its runs, which is there while it has no answer.
+    Other checks that ``folder/validation.json`` holds stay in it, as far as they fit (`Validation.joined`),
+    and so do those that another process adds meanwhile. A check joins them when all its answers are there. A
+    long check that was killed goes on from the journal of its runs, which is there while it has no answer.
 
     Parameters
     ----------
@@ -184,8 +185,6 @@ def run_suite(
         With the settings of a quick run.
     members : {"fast", "all", "none"}
         For which checks members are evaluated; "fast": all but the slow ones.
-    before : Validation, optional
-        Its other checks stay part of the result, and of the file, as far as they fit: `Validation.joined`.
     retry_failed : bool
         Evaluate again what has failed before.
     progress : callable, optional
@@ -194,7 +193,7 @@ def run_suite(
     Raises
     ------
     ValueError
-        For another word of `members`, or less than one worker.
+        For another word of `members`, less than one worker, or a damaged file of results.
     """
     if members not in ("fast", "all", "none"):
         raise ValueError(f"members must be 'fast', 'all' or 'none', got {members!r}")
@@ -213,25 +212,32 @@ def run_suite(
         )
     ]
     found: dict[tuple[str, str], Answer] = {}
-    published = literature(suite)
-    quickly = {check.name for check in checks if quick and check.quick}
+    path = folder / "validation.json"
+    name, fingerprint = ("", "") if reference is None else (reference.name, reference.fingerprint)
+    empty = Validation(suite, symbol, model.name, name, n_members, quick, (), model.fingerprint, fingerprint)
+    _saved(empty, path)  # says at once what is wrong with the file
 
     def gathered() -> Validation:
-        outcomes = [_outcome(check, found, published.get(check.name, {})) for check in checks]
-        known = tuple(replace(one, quick=one.check in quickly) for one in outcomes if one is not None)
-        name, fingerprint = ("", "") if reference is None else (reference.name, reference.fingerprint)
-        whole = Validation(
-            suite, symbol, model.name, name, n_members, quick, known, model.fingerprint, fingerprint
-        )
-        return whole.joined(before)
+        return _saved(replace(empty, outcomes=_outcomes(tasks, found, literature(suite))), path)
 
     state = Progress(tasks, answers, reference_answers or answers, workers)
     state.reference_folder.mkdir(parents=True, exist_ok=True)
     for task, one in _answered(state, executor, retry_failed, progress or (lambda _: None)):
         found[task.check.name, task.who] = one
         if all((task.check.name, other.who) in found for other in tasks if other.check is task.check):
-            gathered().save(folder / "validation.json")
+            gathered()
     return gathered()
+
+
+def _saved(found: Validation, path: Path) -> Validation:
+    """Join results with what their file holds by now, and write both; without results nothing is written."""
+    from ase_mlsample.validation.files import load_validation
+
+    with alone(path):
+        joined = found.joined(load_validation(path) if path.is_file() else None)
+        if found.outcomes:
+            joined.save(path)
+    return joined
 
 
 def _answered(
@@ -266,12 +272,26 @@ def _tasks(whole: Task, reference: Source | None, n_members: int) -> list[Task]:
     return [whole, *exact, *(replace(whole, who=f"member {k}", member=k) for k in range(n_members))]
 
 
-def _outcome(
-    check: Check, found: Mapping[tuple[str, str], Answer], published: Mapping[str, Any]
-) -> Outcome | None:
+def _outcomes(
+    tasks: Sequence[Task],
+    found: Mapping[tuple[str, str], Answer],
+    published: Mapping[str, Mapping[str, Any]],
+) -> tuple[Outcome, ...]:
+    """What came of the checks all of whose tasks have an answer."""
+    missing = {task.check.name for task in tasks if (task.check.name, task.who) not in found}
+    return tuple(
+        replace(
+            _outcome(task.check, found, published.get(task.check.name, {})),
+            quick=task.quick and bool(task.check.quick),
+        )
+        for task in tasks
+        if task.who == "model" and task.check.name not in missing
+    )
+
+
+def _outcome(check: Check, found: Mapping[tuple[str, str], Answer], published: Mapping[str, Any]) -> Outcome:
+    """What the answers to a check come to."""
     mine = {who: one for (name, who), one in found.items() if name == check.name}
-    if "model" not in mine:
-        return None
     model, exact = mine["model"], mine.get("reference")
     seconds = round(sum(one.seconds for one in mine.values()), 1)
     reference = None if exact is None else exact.result

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from ase_mlsample.analysis.blocks import block_error
+from ase_mlsample.analysis.blocks import BlockAverage, block_error
 from ase_mlsample.samplers.transforms import near_cubic_repeats
 from ase_mlsample.validation.journal import Journal
 from ase_mlsample.validation.properties import PropertyResult, Quantity, curve, each_member
@@ -28,8 +28,8 @@ def mean_length(
     timestep_fs: float,
     rng: np.random.Generator,
     journal: Journal | None = None,
-) -> tuple[float, float]:
-    """Mean length of a crystal at zero pressure over its length as given, and the standard error.
+) -> BlockAverage:
+    """Mean length of a crystal at zero pressure over its length as given, with its standard error.
 
     Parameters
     ----------
@@ -52,9 +52,7 @@ def mean_length(
     }
     constant_pressure(atoms, duration_ps=equilibration_ps, **how)
     volumes = constant_pressure(atoms, duration_ps=duration_ps, sample=atoms.get_volume, **how)
-    lengths = np.cbrt(volumes / first)
-    found = block_error(lengths)
-    return float(found.mean), float(found.error)
+    return block_error(np.cbrt(volumes / first))
 
 
 @each_member
@@ -112,7 +110,7 @@ def expansion_by_dynamics(
         )
         for temperature in temperatures_K
     ]
-    lengths, errors = np.array(found).T
+    lengths, errors = np.array([(one.mean, one.error) for one in found]).T
     x = np.asarray(temperatures_K, float)
     weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
     slope, error = weights @ lengths, np.sqrt(weights**2 @ errors**2)
@@ -122,9 +120,11 @@ def expansion_by_dynamics(
             float(1e6 * slope / lengths.mean()),
             "1e-6/K",
             f"linear expansion, {x.min():g} to {x.max():g} K",
-            error=float(1e6 * error),
+            error=float(1e6 * error / lengths.mean()),
         ),
         Quantity("length", float(lengths[0]), "", f"length at {x[0]:g} K over static", float(errors[0])),
     )
     facts = {"atoms": len(supercell), "duration_ps": duration_ps, "timestep_fs": timestep_fs, "seed": seed}
-    return PropertyResult("expansion", quantities, {"length": curve(x, lengths)}, facts)
+    short = [f"{at:g} K" for at, one in zip(x, found, strict=True) if not one.converged]
+    notes = (f"runs are short at {', '.join(short)}: errors are lower bounds",) if short else ()
+    return PropertyResult("expansion", quantities, {"length": curve(x, lengths)}, facts, notes)

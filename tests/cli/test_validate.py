@@ -5,6 +5,7 @@ import pytest
 
 from ase_mlsample import __version__
 from ase_mlsample.cli import main
+from ase_mlsample.cli.validate import _source
 from ase_mlsample.cli.validate_table import progress_bar
 from ase_mlsample.report.numbers import number
 from ase_mlsample.validation.checks import Check, suite
@@ -123,6 +124,18 @@ def test_two_processes_give_the_same(model, tmp_path):
         content = json.loads((folder / "validation.json").read_text())
         found.append([outcome["result"] for outcome in content["outcomes"]])
     assert found[0] == found[1]
+
+
+def test_a_model_that_is_replaced_on_the_way_is_not_taken_for_the_one_before(model, tmp_path):
+    path = tmp_path / "si.safetensors"
+    path.write_bytes(model.read_bytes())
+    source = _source(str(path), {})
+    assert source.make("float32").dtype == "float32"
+    path.write_bytes(b"another")
+    with pytest.raises(
+        RuntimeError, match=r"si\.safetensors was replaced while it was validated\. Start again"
+    ):
+        source.make("float64")
 
 
 def test_list(capsys):

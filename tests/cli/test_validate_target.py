@@ -25,6 +25,9 @@ def test_the_newest_model_of_a_run(run, described):
     found = target(str(run / described), None)
     assert (found.folder, found.run) == (run / "validation", run)
     assert Path(found.model).read_bytes() == b"model 1"
+    (run / "model.safetensors").write_bytes(b"model 2")  # the run trains on
+    assert Path(found.model).read_bytes() == b"model 1"
+    (run / "model.safetensors").write_bytes(b"model 1")
     assert target(str(run / described), run / "validation") == found
 
 
@@ -41,8 +44,14 @@ def test_results_elsewhere_get_a_page_of_their_own(run, tmp_path):
 def test_a_committee(run):
     for path in (run, run / "models/0001"):
         (path / "model.safetensors").rename(path / "committee.json")
-    assert target(str(run), None).model == str(run / "committee.json")
+    assert target(str(run), None).model == str(run / "models/0001/committee.json")
     assert target(str(run), None).run == run
+
+
+def test_a_run_without_its_generations(run):
+    for number in (0, 1):
+        (run / f"models/000{number}/model.safetensors").unlink()
+    assert target(str(run), None).model == str(run / "model.safetensors")
 
 
 def test_no_run(tmp_path, capsys):

@@ -35,7 +35,10 @@ def elastic():
     )
     exact = PropertyResult(
         "elastic",
-        tuple(Quantity(key, value, "GPa", key) for key, value in (("C11", 151), ("C12", 76), ("young", 9))),
+        tuple(
+            Quantity(key, value, "GPa", key, error=error)
+            for key, value, error in (("C11", 151, 1.5), ("C12", 76, 0.0), ("young", 9, 0.0))
+        ),
     )
     published = {"C44": MEASURED, "C12": CALCULATED, "shear": OTHERWISE}
     compared = tuple(rows("elastic", model, reference=exact, published=published))

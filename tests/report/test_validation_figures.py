@@ -39,6 +39,9 @@ def test_lines_are_those_of_the_curves():
     (axes,) = figures["deviations"]().axes
     assert len(axes.get_yticks()) == 3  # one without a verdict or a value is not shown
     assert axes.get_yticklabels()[2].get_text() == "C44 (experiment)"
+    (bar,) = axes.containers[0].lines[2][0].get_segments()
+    # of C11: 1 GPa of the members and 1.5 GPa of the reference, of 15.1 GPa that are allowed
+    assert bar[1, 0] - bar[0, 0] == pytest.approx(2 * 3.25**0.5 / 15.1)
 
 
 def test_nothing_to_draw():

@@ -63,7 +63,7 @@ def test_quantities_with_their_verdict_and_its_criterion(alone):
     heading += [["literature", "text"], ["deviation", ""], ["criterion", "text"], ["verdict", "text"]]
     assert heading in page.rows
     texts = {name: [text for text, _ in row_of(page, f"{name} (GPa)")[1:]] for name in ("C11", "C12", "C44")}
-    assert texts["C11"] == ["151.0", "150.0", "1.0", "", "", "−1.00", "±15.1 (10 %)", "agrees"]
+    assert texts["C11"] == ["151.0 ± 1.5", "150.0", "1.0", "", "", "−1.00", "±15.1 (10 %)", "agrees"]
     numbers = ["76.00", "60.0", "28", "", "63.90 theory [1]", "−16.0"]
     assert texts["C12"] == [*numbers, "±7.6 (10 %)", "within error"]
     at_last = ["79.62 ± 0.50 [2]", "−49.62", "±7.96 (10 % of experiment)", "differs"]

@@ -7,6 +7,7 @@ import pytest
 from ase_mlsample.active.executors import SerialExecutor
 from ase_mlsample.calculators import StillingerWeber
 from ase_mlsample.validation import evaluation
+from ase_mlsample.validation import suite as suite_module
 from ase_mlsample.validation.checks import SUITES, chosen, suite
 from ase_mlsample.validation.evaluation import Source, Task, answer
 from ase_mlsample.validation.progress import COSTS, Progress
@@ -98,6 +99,51 @@ def test_what_was_done_before_an_interruption_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation.Check, "run", counted)
     run(tmp_path)
     assert calls == ["tin_path"] * 3
+
+
+def test_results_hold_no_check_before_all_its_answers_are_there(tmp_path, monkeypatch):
+    original = suite_module._answered
+
+    def models_first(*words):
+        yield from sorted(original(*words), key=lambda pair: pair[0].who != "model")
+
+    def saved(found, path):
+        assert all(one.reference is not None for one in found.outcomes)
+        assert all(len(q.members) == 3 for one in found.outcomes for q in one.result)
+        sizes.append(len(found.outcomes))
+        return write(found, path)
+
+    write, sizes = suite_module._saved, []
+    monkeypatch.setattr(suite_module, "_answered", models_first)
+    monkeypatch.setattr(suite_module, "_saved", saved)
+    run(tmp_path, reference=REFERENCE)
+    assert sizes == [0, 1, 2, 2]
+
+
+def test_what_another_process_adds_meanwhile_stays(tmp_path):
+    own, other = tmp_path / "own", tmp_path / "other"
+    settings = {"suite": "silicon", "executor": SerialExecutor(), "quick": True, "members": "none"}
+    run_suite(FEW[1:], SYMBOL, MODEL, folder=other, **settings)
+
+    def meanwhile(now):
+        if now.done == 0:
+            (own / "validation.json").write_bytes((other / "validation.json").read_bytes())
+
+    found = run_suite(FEW[:1], SYMBOL, MODEL, folder=own, progress=meanwhile, **settings)
+    assert [outcome.check for outcome in found.outcomes] == ["elastic", "tin_path"]
+    assert json.loads((own / "validation.json").read_text()) == found.to_dict()
+
+
+def test_a_damaged_answer_is_named_with_what_to_do(tmp_path):
+    first = run(tmp_path, members="none")
+    path = tmp_path / "answers" / "elastic.model.json"
+    whole = path.read_bytes()
+    for damage in (whole[:100], b"[]", whole.replace(b'"quantities"', b'"quantity"')):
+        path.write_bytes(damage)
+        with pytest.raises(ValueError, match=r"elastic\.model\.json is damaged .* Remove it and start again"):
+            run(tmp_path, members="none")
+    path.unlink()
+    assert run(tmp_path, members="none").rows == first.rows
 
 
 def test_settings_and_members_change_the_key():
