@@ -49,7 +49,7 @@ def overview(found: Validation, checks: Sequence[Check]) -> str:
 def _line(title: str, outcome: Outcome | None, *, slow: bool) -> list[Cell]:
     if outcome is None:
         why = " (slow: --slow, or --only)" if slow else ""
-        return [title, "", "", "", "", "", (f"not computed{why}", "text")]
+        return [title, "", "", "", "", "", (f"not computed{why}", "wrap")]
     link = Markup(f'<a href="#check-{escape(outcome.check)}">{escape(title)}</a>')
     counts = [sum(row.verdict == verdict for row in outcome.rows) for verdict in (*VERDICTS, "")]
     shown: list[Cell] = [

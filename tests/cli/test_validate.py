@@ -162,7 +162,8 @@ def test_list(capsys):
         (["ase.calculators.emt:EMT"], "say which suite"),
     ],
 )
-def test_bad_input(words, message, capsys):
+def test_bad_input(words, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where there is no runs/silicon
     assert main(["validate", *words]) == 2
     assert message in capsys.readouterr().err
 
