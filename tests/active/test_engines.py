@@ -207,12 +207,14 @@ class Queueing(Executor):
 
     def __init__(self):
         self.futures = []
+        self.asked = threading.Event()
 
     def submit(self, fn, /, *args, **kwargs):
         self.futures.append(Future())
         return self.futures[-1]
 
     def at_workers(self):
+        self.asked.set()
         return 0 if self.futures[0].done() else 1
 
 
@@ -224,6 +226,7 @@ def test_calls_that_no_worker_has_begun_are_not_waited_for(tmp_path, monkeypatch
         dispatcher.submit(abs, -1)
     waiting = threading.Thread(target=lambda: ended.append(dispatcher.drain()))
     waiting.start()
+    assert queue.asked.wait(60)
     assert not ended
     queue.futures[0].set_result(1)
     waiting.join(60)

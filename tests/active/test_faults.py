@@ -338,6 +338,8 @@ class TestPrograms:
     def test_programs_of_another_thread_are_left_alone(self):
         with guarded():
             program = subprocess.Popen(["sleep", "1000"])
+            # the kernel shows the environment of a program a moment after it has begun
+            wait_for(lambda: Path(f"/proc/{program.pid}/environ").read_bytes())
             assert end_programs() == []  # as the failure of another label would ask for
         assert alive(program.pid)
         assert end_programs() == [program.pid]

@@ -36,4 +36,4 @@ class Counting(StillingerWeber):
 if __name__ == "__main__":
     calc = Counting()
     calc.fatal = int(sys.argv[2])
-    liquid_properties(calc, "Si", **LIQUID, journal=Journal(sys.argv[1], interval_s=0.02))
+    liquid_properties(calc, "Si", **LIQUID, journal=Journal(sys.argv[1], interval_s=0.0))
