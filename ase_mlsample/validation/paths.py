@@ -113,6 +113,30 @@ def _extreme(spline: CubicSpline, low: float, high: float, *, largest: bool = Fa
     return float(x[index]), float(y[index])
 
 
+def _above_fcc(
+    name: str,
+    places: tuple[FloatArray, FloatArray],
+    energies: FloatArray,
+    volumes: FloatArray,
+    *,
+    fcc: float,
+    bcc: float,
+    **others: float,
+) -> PropertyResult:
+    """Energies of a path relative to fcc; `places` are those it is smooth in, and those that are shown."""
+    x, shown = places
+    spline = CubicSpline(x, 1000 * energies)
+    zero = float(spline(fcc))
+    _, top = _extreme(spline, bcc, fcc, largest=True)
+    crystals = {"bcc": bcc, **others}
+    quantities = (
+        *(Quantity(k, float(spline(at)) - zero, "meV/atom", f"{k} above fcc") for k, at in crystals.items()),
+        Quantity("highest", top - zero, "meV/atom", "highest between bcc and fcc"),
+    )
+    curves = {"energy": curve(shown, 1000 * energies - zero), "volume": curve(shown, volumes)}
+    return PropertyResult(name, quantities, curves, {"points": len(x)})
+
+
 @each_member
 def tin_path(
     calc: Any, symbol: str, *, ratios: tuple[float, float] = (0.44, 1.64), points: int = 49
@@ -190,15 +214,7 @@ def bain_path(
     x = _through(np.linspace(ratios[0], ratios[1], points), 1.0, _ROOT2)
     start = estimated_volume(prototype("bct"), symbol)
     energies, volumes = _energies(calc, _tetragonal("bct", symbol), x, start)
-    spline = CubicSpline(x, 1000 * energies)
-    zero = float(spline(_ROOT2))
-    _, top = _extreme(spline, 1.0, _ROOT2, largest=True)
-    quantities = (
-        Quantity("bcc", float(spline(1.0)) - zero, "meV/atom", "bcc above fcc"),
-        Quantity("highest", top - zero, "meV/atom", "highest between bcc and fcc"),
-    )
-    curves = {"energy": curve(x, 1000 * energies - zero), "volume": curve(x, volumes)}
-    return PropertyResult("bain_path", quantities, curves, {"points": points})
+    return _above_fcc("bain_path", (x, x), energies, volumes, fcc=_ROOT2, bcc=1.0)
 
 
 @each_member
@@ -228,13 +244,5 @@ def trigonal_path(
     )
     start = estimated_volume(prototype("bcc"), symbol)
     energies, volumes = _energies(calc, _trigonal(symbol), np.exp(logs), start)
-    spline = CubicSpline(logs, 1000 * energies)
-    zero = float(spline(math.log(4)))
-    _, top = _extreme(spline, 0.0, math.log(4), largest=True)
-    quantities = (
-        Quantity("bcc", float(spline(0.0)) - zero, "meV/atom", "bcc above fcc"),
-        Quantity("sc", float(spline(math.log(2))) - zero, "meV/atom", "sc above fcc"),
-        Quantity("highest", top - zero, "meV/atom", "highest between bcc and fcc"),
-    )
-    curves = {"energy": curve(np.exp(logs), 1000 * energies - zero), "volume": curve(np.exp(logs), volumes)}
-    return PropertyResult("trigonal_path", quantities, curves, {"points": points})
+    ends = {"fcc": math.log(4), "bcc": 0.0, "sc": math.log(2)}
+    return _above_fcc("trigonal_path", (logs, np.exp(logs)), energies, volumes, **ends)
